@@ -8,11 +8,15 @@
 
 pub mod api_key;
 pub mod error_code;
+pub mod frame;
+pub mod header;
 pub mod messages;
 pub mod record;
 pub mod wire;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
+pub use frame::{FrameBuffer, FrameError};
+pub use header::RequestHeader;
 pub use messages::{Message, Request, choose_version};
 pub use wire::{DecodeError, DecodeErrorKind, EncodeError, FrameStart, Reader, Splice, Writer};
