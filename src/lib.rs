@@ -5,6 +5,7 @@ mod api;
 mod clock;
 pub mod config;
 mod delivery;
+mod engine;
 mod error;
 mod interceptor;
 mod metrics;

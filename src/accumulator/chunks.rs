@@ -59,7 +59,7 @@ impl ChunkList {
             kept += usize::from(!now.is_empty());
             bytes = rest;
         }
-        if kept > self.full.len() {
+        if kept > self.full.len() || self.full.is_empty() {
             return Some(Vec::new());
         }
         // The last chunk became empty, and with it perhaps more before it; one stays as the current chunk.
