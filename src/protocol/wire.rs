@@ -4,6 +4,7 @@
 //! lock. Must not know: messages, versions, sockets. Reading is total: each read checks what is left, and a count is
 //! believed only as far as the bytes behind it could carry it. KIP-482 (compact types, tagged fields).
 
+use super::varint;
 use byteorder::{BigEndian, ByteOrder};
 use std::fmt;
 
@@ -264,46 +265,35 @@ impl<'a> Reader<'a> {
     /// An unsigned varint of at most 32 bits.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
-        // Nearly every length on the hot path fits in one byte.
-        if let Some(&byte) = self.rest().first() {
-            if byte < 0x80 {
-                self.pos += 1;
-                return Ok(u32::from(byte));
-            }
-        }
-        u32::try_from(self.uvarint_bits(32)?).map_err(|_| self.error(DecodeErrorKind::VarintOverflow))
+        let read = varint::read_unsigned_32(self.rest());
+        self.varint_read(read, varint::MAX_LEN_32)
     }
 
     /// A zigzag varint of at most 32 bits.
     #[inline]
     pub fn varint(&mut self) -> Result<i32, DecodeError> {
-        let raw = self.uvarint()?;
-        Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
+        let read = varint::read_varint_32(self.rest());
+        self.varint_read(read, varint::MAX_LEN_32)
     }
 
     /// A zigzag varint of at most 64 bits.
     #[inline]
     pub fn varlong(&mut self) -> Result<i64, DecodeError> {
-        let raw = self.uvarint_bits(64)?;
-        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+        let read = varint::read_varint_64(self.rest());
+        self.varint_read(read, varint::MAX_LEN_64)
     }
 
-    fn uvarint_bits(&mut self, bits: u32) -> Result<u64, DecodeError> {
-        let mut value = 0_u64;
-        let mut shift = 0_u32;
-        loop {
-            let byte = self.u8()?;
-            let part = u64::from(byte & 0x7f);
-            // The last byte may not carry bits above the type's width.
-            if shift >= bits || (bits - shift < 7 && part >> (bits - shift) != 0) {
-                return Err(self.error(DecodeErrorKind::VarintOverflow));
-            }
-            value |= part << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-            shift += 7;
+    #[inline]
+    fn varint_read<T>(&mut self, read: Option<(T, usize)>, max_len: usize) -> Result<T, DecodeError> {
+        if let Some((value, used)) = read {
+            self.pos += used;
+            return Ok(value);
         }
+        // Cut off if every byte that is left says that more follow, and there could be more; else too long.
+        let rest = self.rest();
+        let cut_off = rest.len() < max_len && rest.iter().all(|&byte| byte >= 0x80);
+        let kind = if cut_off { DecodeErrorKind::UnexpectedEnd } else { DecodeErrorKind::VarintOverflow };
+        Err(self.error(kind))
     }
 
     /// The length of a string (old: two bytes) or of bytes and arrays (old: four bytes); `None` is null.
@@ -555,21 +545,12 @@ impl Writer {
         self.buf.push(value as u8);
     }
 
-    /// A zigzag varint of 32 bits.
+    /// A zigzag varint, of either width.
     #[inline]
-    pub fn varint(&mut self, value: i32) {
-        self.uvarint(((value << 1) ^ (value >> 31)) as u32);
-    }
-
-    /// A zigzag varint of 64 bits.
-    #[inline]
-    pub fn varlong(&mut self, value: i64) {
-        let mut value = ((value << 1) ^ (value >> 63)) as u64;
-        while value >= 0x80 {
-            self.buf.push((value & 0x7f) as u8 | 0x80);
-            value >>= 7;
-        }
-        self.buf.push(value as u8);
+    pub fn varint(&mut self, value: i64) {
+        let mut bytes = varint::StackBuffer::new();
+        bytes.varint(value);
+        self.raw(bytes.as_slice());
     }
 
     /// A string or null. `compact`: the flexible versions' form.
