@@ -4,18 +4,18 @@ use crate::schema::{self, Schema, facts_of};
 use kafka_producer::protocol::{ApiKey, Message, Reader, Writer};
 use proptest::prelude::*;
 
+/// The bytes written again, and the message's `{:?}`.
+type Ours = Result<(Vec<u8>, String), String>;
+
 /// The two implementations of one message.
 struct Codec {
     name: &'static str,
     /// Reads all of the bytes and returns them written again, and the message's `{:?}`.
-    ours: fn(&[u8], i16) -> Result<(Vec<u8>, String), String>,
+    ours: fn(&[u8], i16) -> Ours,
     theirs: fn(&[u8], i16) -> Result<Vec<u8>, String>,
 }
 
-fn ours<M: Message + std::fmt::Debug + PartialEq>(
-    bytes: &[u8],
-    version: i16,
-) -> Result<(Vec<u8>, String), String> {
+fn ours<M: Message + std::fmt::Debug + PartialEq>(bytes: &[u8], version: i16) -> Ours {
     let mut r = Reader::new(bytes);
     let message = M::decode(&mut r, version).map_err(|e| e.to_string())?;
     r.finish().map_err(|e| e.to_string())?;

@@ -93,11 +93,11 @@ fn walk_request(
     Ok((walker.head(), partitions, walker.reader().remaining()))
 }
 
+/// The partitions with their topics, and the rest of the response.
+type Flat = (Vec<(String, [u8; 16], PartitionProduceResponse)>, ProduceResponse);
+
 /// Rebuilds the declared response from what the walker yields; topics without partitions cannot be seen by it.
-fn walk_response(
-    bytes: &[u8],
-    version: i16,
-) -> Result<(Vec<(String, [u8; 16], PartitionProduceResponse)>, ProduceResponse), DecodeError> {
+fn walk_response(bytes: &[u8], version: i16) -> Result<Flat, DecodeError> {
     let mut walker = ProduceResponseWalker::new(Reader::new(bytes), version)?;
     let mut partitions = Vec::new();
     for outcome in walker.by_ref() {
@@ -143,9 +143,7 @@ fn walk_response(
     Ok((partitions, response))
 }
 
-fn flatten(
-    response: ProduceResponse,
-) -> (Vec<(String, [u8; 16], PartitionProduceResponse)>, ProduceResponse) {
+fn flatten(response: ProduceResponse) -> Flat {
     let mut partitions = Vec::new();
     let mut rest = response;
     for topic in std::mem::take(&mut rest.responses) {
@@ -277,13 +275,12 @@ proptest! {
 #[test]
 fn a_count_that_was_not_kept_is_an_error() {
     let head = ProduceHead { transactional_id: None, acks: -1, timeout_ms: 0 };
-    let begin = |topics| {
-        // Leaked: a test may, and the closure need not borrow.
-        ProduceRequestWriter::begin(Box::leak(Box::default()), 13, &head, topics).unwrap()
-    };
-    assert_eq!(begin(1).finish(), Err(EncodeError::Miscounted));
-    assert_eq!(begin(0).topic("t", &[1; 16], 0), Err(EncodeError::Miscounted));
-    let mut request = begin(2);
+    let (mut w, mut v, mut u) = (Writer::new(), Writer::new(), Writer::new());
+    let short = ProduceRequestWriter::begin(&mut w, 13, &head, 1).unwrap();
+    assert_eq!(short.finish(), Err(EncodeError::Miscounted));
+    let mut empty = ProduceRequestWriter::begin(&mut v, 13, &head, 0).unwrap();
+    assert_eq!(empty.topic("t", &[1; 16], 0), Err(EncodeError::Miscounted));
+    let mut request = ProduceRequestWriter::begin(&mut u, 13, &head, 2).unwrap();
     request.topic("t", &[1; 16], 1).unwrap();
     assert_eq!(request.topic("u", &[1; 16], 1), Err(EncodeError::Miscounted));
     assert_eq!(request.end_topic(), Err(EncodeError::Miscounted));

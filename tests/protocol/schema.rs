@@ -19,7 +19,7 @@ struct Node {
     null: Option<(i16, i16)>,
     tag: Option<u32>,
     default: Option<i64>,
-    children: Vec<Node>,
+    children: Vec<Self>,
 }
 
 fn range(text: &str) -> (i16, i16) {
