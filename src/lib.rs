@@ -1,5 +1,6 @@
 //! A synchronous, thread-based Kafka producer.
 
+mod accumulator;
 mod api;
 mod clock;
 pub mod config;
