@@ -27,7 +27,7 @@ pub struct PartitionAnswer<'a> {
 }
 
 /// Writes a produce response partition by partition, without per-record errors. The order of calls is that of
-/// [`ProduceRequestWriter`].
+/// [`super::ProduceRequestWriter`].
 #[derive(Debug)]
 #[must_use = "a response without its end is not a response"]
 pub struct ProduceResponseWriter<'w> {
