@@ -131,7 +131,8 @@ impl Engine {
             }
         }
         let Some(tail) = walker.tail() else { return Ok((0, Vec::new())) };
-        let endpoints = tail.node_endpoints.into_iter().map(|e| (e.node_id, e.host.to_owned(), e.port)).collect();
+        let endpoints =
+            tail.node_endpoints.into_iter().map(|e| (e.node_id, e.host.to_owned(), e.port)).collect();
         Ok((tail.throttle_time_ms, endpoints))
     }
 
@@ -162,7 +163,13 @@ impl Engine {
         self.judge_with(sent, Answer::Code(code), Some(error), records, now);
     }
 
-    fn delivered(&mut self, sent: Sent, base_offset: Option<i64>, log_append_time: Option<i64>, now: Instant) {
+    fn delivered(
+        &mut self,
+        sent: Sent,
+        base_offset: Option<i64>,
+        log_append_time: Option<i64>,
+        now: Instant,
+    ) {
         let Sent { partition: number, parcel } = sent;
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
@@ -293,7 +300,10 @@ impl PartAnswer {
             log_append_time: known(part.log_append_time_ms),
             message: part.error_message.map(str::to_owned),
             records: errors.filter_map(indexed).collect(),
-            leader: part.current_leader.map(|l| (l.leader_id, l.leader_epoch)).filter(|(id, e)| *id >= 0 && *e >= 0),
+            leader: part
+                .current_leader
+                .map(|l| (l.leader_id, l.leader_epoch))
+                .filter(|(id, e)| *id >= 0 && *e >= 0),
         }
     }
 }

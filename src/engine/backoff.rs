@@ -63,7 +63,10 @@ mod tests {
         for (failures, ideal) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (90, 1000)] {
             for _ in 0..200 {
                 let wait = backoff.after(failures, &mut rng);
-                assert!(wait >= MS(ideal * 79 / 100) && wait <= MS((ideal * 121 / 100).min(1000)), "{wait:?}");
+                assert!(
+                    wait >= MS(ideal * 79 / 100) && wait <= MS((ideal * 121 / 100).min(1000)),
+                    "{wait:?}"
+                );
             }
         }
     }

@@ -213,8 +213,9 @@ impl Engine {
         let start = begin_request(&mut writer, &header)?;
         let timeout_ms = i32::try_from(self.settings.request_timeout.as_millis()).unwrap_or(i32::MAX);
         let head = ProduceHead { transactional_id: None, acks: self.settings.acks, timeout_ms };
-        let same_topic =
-            |a: &Sent, b: &Sent| self.tp_of(a).map(|(topic, _)| topic) == self.tp_of(b).map(|(topic, _)| topic);
+        let same_topic = |a: &Sent, b: &Sent| {
+            self.tp_of(a).map(|(topic, _)| topic) == self.tp_of(b).map(|(topic, _)| topic)
+        };
         let topics = parcels.chunk_by(same_topic).count();
         let mut request = ProduceRequestWriter::begin(&mut writer, version, &head, topics)?;
         let mut batches = Vec::with_capacity(parcels.len());

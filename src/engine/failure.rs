@@ -35,7 +35,8 @@ impl Engine {
                     .with_retriable(true)
             }
             ErrorKind::RetriesExhausted => {
-                Error::new(kind, format!("gave up after {attempts} attempt(s), as retries says")).with_retriable(true)
+                Error::new(kind, format!("gave up after {attempts} attempt(s), as retries says"))
+                    .with_retriable(true)
             }
             kind => {
                 // The broker's own words are the message.
@@ -58,7 +59,13 @@ impl Engine {
     }
 
     /// Ends a parcel that is not in flight.
-    pub(super) fn end(&mut self, number: u32, parcel: Parcel, error: Error, records: Vec<(u32, Option<String>)>) {
+    pub(super) fn end(
+        &mut self,
+        number: u32,
+        parcel: Parcel,
+        error: Error,
+        records: Vec<(u32, Option<String>)>,
+    ) {
         self.settle_ended(number, &parcel);
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
@@ -92,9 +99,12 @@ impl Engine {
 
     /// Ends the records of a parcel whose request is not answered; the parcel itself stays with the request.
     pub(super) fn end_in_flight(&mut self, number: u32, completion: &Arc<BatchCompletion>) {
-        let error = Error::new(ErrorKind::DeliveryTimeout, "delivery.timeout.ms is over and the broker has not answered")
-            .with_retriable(true)
-            .with_maybe_written(true);
+        let error = Error::new(
+            ErrorKind::DeliveryTimeout,
+            "delivery.timeout.ms is over and the broker has not answered",
+        )
+        .with_retriable(true)
+        .with_maybe_written(true);
         self.end_early(number, completion, error);
     }
 
@@ -188,7 +198,10 @@ impl Engine {
 fn by_record(error: Error, records: &[(u32, Option<String>)]) -> Outcome {
     let own = records.iter().map(|(index, message)| {
         let text = match message {
-            Some(m) => format!("the broker refuses this record: {}", m.chars().filter(|c| !c.is_control()).take(500).collect::<String>()),
+            Some(m) => format!(
+                "the broker refuses this record: {}",
+                m.chars().filter(|c| !c.is_control()).take(500).collect::<String>()
+            ),
             None => "the broker refuses this record".to_owned(),
         };
         let mut own = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
@@ -201,9 +214,12 @@ fn by_record(error: Error, records: &[(u32, Option<String>)]) -> Outcome {
         (*index, own)
     });
     let records = own.collect();
-    let others = Error::new(error.kind(), "another record of the same batch was refused, and the broker drops the batch")
-        .with_maybe_written(error.may_have_been_written())
-        .with_source(error);
+    let others = Error::new(
+        error.kind(),
+        "another record of the same batch was refused, and the broker drops the batch",
+    )
+    .with_maybe_written(error.may_have_been_written())
+    .with_source(error);
     Outcome::Failed { error: others, records }
 }
 

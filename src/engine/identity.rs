@@ -73,7 +73,8 @@ impl Engine {
         let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
         let Some(version) = connection.versions.init_producer_id else {
             let said = connection.versions.describe(ApiKey::INIT_PRODUCER_ID);
-            let message = format!("idempotence needs InitProducerId, and {said}; set enable.idempotence=false");
+            let message =
+                format!("idempotence needs InitProducerId, and {said}; set enable.idempotence=false");
             return self.fail_for_good(Error::new(ErrorKind::UnsupportedVersion, message));
         };
         let request = InitProducerIdRequest {

@@ -20,7 +20,8 @@ impl Engine {
     /// The connection stands and the broker told its versions.
     pub(crate) fn handle_connected(&mut self, conn: ConnId, peer: Peer, now: Instant) {
         let node = self.conns.get(&conn).and_then(|id| self.nodes.get_mut(id));
-        let Some(node) = node.filter(|n| matches!(n.link, Link::Connecting { conn: c, .. } if c == conn)) else {
+        let Some(node) = node.filter(|n| matches!(n.link, Link::Connecting { conn: c, .. } if c == conn))
+        else {
             // Given up meanwhile.
             self.conns.remove(&conn);
             self.actions.push_back(Action::Close { conn });
@@ -28,10 +29,8 @@ impl Engine {
         };
         node.failures = 0;
         let versions = Versions::of(peer);
-        let unusable = [
-            (ApiKey::PRODUCE, versions.produce.is_none()),
-            (ApiKey::METADATA, versions.metadata.is_none()),
-        ];
+        let unusable =
+            [(ApiKey::PRODUCE, versions.produce.is_none()), (ApiKey::METADATA, versions.metadata.is_none())];
         let missing = unusable.iter().find(|(_, missing)| *missing).map(|(key, _)| versions.describe(*key));
         node.link = Link::Up(Connection::new(conn, versions, now));
         self.acc.metrics.connections_created.increment();
@@ -289,7 +288,8 @@ impl Engine {
         let waiting = self.nodes.values().any(|n| match n.link {
             // An attempt that takes longer than one address may take does not keep the next from being tried.
             Link::Connecting { give_up, .. } => {
-                n.is_bootstrap() && give_up.saturating_duration_since(now) > self.settings.request_timeout + patience / 2
+                n.is_bootstrap()
+                    && give_up.saturating_duration_since(now) > self.settings.request_timeout + patience / 2
             }
             Link::Idle | Link::Up(_) | Link::Backoff { .. } => false,
         });

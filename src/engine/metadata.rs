@@ -116,7 +116,8 @@ impl Metadata {
         if self.in_flight || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
-        let aged = self.last_success.is_none_or(|at| now.saturating_duration_since(at) >= self.settings.max_age);
+        let aged =
+            self.last_success.is_none_or(|at| now.saturating_duration_since(at) >= self.settings.max_age);
         let full = self.stale || aged;
         let topics: Vec<_> =
             self.topics.values().filter(|t| full || t.wanted).map(|t| t.entry.name.clone()).collect();

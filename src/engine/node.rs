@@ -64,14 +64,14 @@ pub(crate) struct Versions {
 
 impl Versions {
     pub(crate) fn of(peer: Peer) -> Self {
-        let range = |key: ApiKey| {
-            peer.ranges.iter().find(|(k, ..)| *k == key.0).map(|(_, min, max)| (*min, *max))
-        };
+        let range =
+            |key: ApiKey| peer.ranges.iter().find(|(k, ..)| *k == key.0).map(|(_, min, max)| (*min, *max));
         let produce = range(ApiKey::PRODUCE);
         Self {
             produce: produce.and_then(|theirs| choose_version(ProduceRequest::VERSIONS, theirs)),
             produce_min: produce.map_or(i16::MAX, |(min, _)| min),
-            metadata: range(ApiKey::METADATA).and_then(|theirs| choose_version(MetadataRequest::VERSIONS, theirs)),
+            metadata: range(ApiKey::METADATA)
+                .and_then(|theirs| choose_version(MetadataRequest::VERSIONS, theirs)),
             init_producer_id: range(ApiKey::INIT_PRODUCER_ID)
                 .and_then(|theirs| choose_version(InitProducerIdRequest::VERSIONS, theirs)),
             ranges: peer.ranges,

@@ -27,7 +27,10 @@ impl Engine {
         let Some(node) = self.least_loaded(now) else { return };
         let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
         let Some(version) = connection.versions.metadata else { return };
-        let topic = |name: &Arc<str>| MetadataRequestTopic { name: Some(name.to_string()), topic_id: TopicId::default() };
+        let topic = |name: &Arc<str>| MetadataRequestTopic {
+            name: Some(name.to_string()),
+            topic_id: TopicId::default(),
+        };
         let request = MetadataRequest {
             topics: Some(ask.topics.iter().map(topic).collect()),
             allow_auto_topic_creation: self.settings.allow_auto_create,
@@ -41,11 +44,16 @@ impl Engine {
 
     /// When metadata or a producer id should be asked for, or somebody can be connected to for that.
     pub(super) fn next_wish(&self) -> Option<Instant> {
-        [self.metadata.next_due(), self.metadata.lost_at(), self.identities.next_due(), self.next_connect_chance()]
-            .into_iter()
-            .flatten()
-            .filter(|at| self.last_run.is_none_or(|last| *at > last))
-            .min()
+        [
+            self.metadata.next_due(),
+            self.metadata.lost_at(),
+            self.identities.next_due(),
+            self.next_connect_chance(),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|at| self.last_run.is_none_or(|last| *at > last))
+        .min()
     }
 
     /// Gives up all known brokers.
@@ -132,7 +140,8 @@ impl Engine {
         let (entry, known_id) = (meta.entry.clone(), meta.id);
         let code = topic.error_code;
         if code.is_error() {
-            let final_ = matches!(code, ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+            let final_ =
+                matches!(code, ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED);
             let kind = match code {
                 ErrorCode::INVALID_TOPIC_EXCEPTION => ErrorKind::InvalidTopic,
                 ErrorCode::TOPIC_AUTHORIZATION_FAILED => ErrorKind::Authorization,
@@ -150,7 +159,8 @@ impl Engine {
         // A topic deleted and created anew: its leader epochs begin again (KIP-516).
         let recreated = known_id != TopicId::default() && topic.topic_id != known_id;
         let known = if recreated { Vec::new() } else { meta.partitions.clone() };
-        let infos: Vec<PartitionInfo> = parts.iter().map(|p| self.info(p, known.get(p.partition_index as usize))).collect();
+        let infos: Vec<PartitionInfo> =
+            parts.iter().map(|p| self.info(p, known.get(p.partition_index as usize))).collect();
         self.metadata.set_id(&entry.name, topic.topic_id);
         let leaders: Vec<(Option<i32>, Option<i32>)> = parts
             .iter()
@@ -177,7 +187,8 @@ impl Engine {
     /// A partition for those who look at topics. An answer with an older leader epoch than is known is out of date:
     /// the known leader stays (KIP-320).
     fn info(&self, told: &MetadataResponsePartition, known: Option<&PartitionMeta>) -> PartitionInfo {
-        let outdated = known.and_then(|k| k.epoch).is_some_and(|epoch| (0..epoch).contains(&told.leader_epoch));
+        let outdated =
+            known.and_then(|k| k.epoch).is_some_and(|epoch| (0..epoch).contains(&told.leader_epoch));
         let leader = if outdated {
             known.and_then(|k| k.leader)
         } else {
@@ -198,11 +209,19 @@ impl Engine {
     }
 
     /// A produce response names the new leader itself (KIP-951). `true` if that is news.
-    pub(super) fn learn_leader(&mut self, topic: &str, partition: usize, leader: i32, epoch: i32, now: Instant) -> bool {
+    pub(super) fn learn_leader(
+        &mut self,
+        topic: &str,
+        partition: usize,
+        leader: i32,
+        epoch: i32,
+        now: Instant,
+    ) -> bool {
         if !self.nodes.get(&leader).is_some_and(|n| !n.retired) {
             return false;
         }
-        let Some(known) = self.metadata.topics.get_mut(topic).and_then(|t| t.partitions.get_mut(partition)) else {
+        let Some(known) = self.metadata.topics.get_mut(topic).and_then(|t| t.partitions.get_mut(partition))
+        else {
             return false;
         };
         if known.epoch.is_some_and(|e| e >= epoch) {

@@ -42,7 +42,8 @@ impl Engine {
                 entry.observe_ratio(1.0);
             }
             Err(problem) => {
-                let error = Error::new(ErrorKind::Internal, format!("cannot split a batch: {problem}")).with_fatal(false);
+                let error = Error::new(ErrorKind::Internal, format!("cannot split a batch: {problem}"))
+                    .with_fatal(false);
                 self.end(number, parcel, error, Vec::new());
             }
         }
@@ -106,8 +107,11 @@ impl Engine {
             let smaller = compression.codec() != CompressionType::None
                 && compressor.compress(compression, std::iter::once(&piece.raw[..]), &mut compressed).is_ok()
                 && compressed.len() < piece.raw.len();
-            let (codec, bytes) =
-                if smaller { (compression.codec(), &compressed) } else { (CompressionType::None, &piece.raw) };
+            let (codec, bytes) = if smaller {
+                (compression.codec(), &compressed)
+            } else {
+                (CompressionType::None, &piece.raw)
+            };
             let batch = Batch {
                 body: Arc::new(acc.body_for_split(&entry, bytes)),
                 raw_len: piece.raw.len(),

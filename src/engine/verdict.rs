@@ -120,7 +120,8 @@ pub(crate) fn proof_of(code: ErrorCode) -> Proof {
 mod tests {
     use super::*;
 
-    const PLAIN: Facts = Facts { idempotent: false, several_records: true, pinned: false, first_in_line: true };
+    const PLAIN: Facts =
+        Facts { idempotent: false, several_records: true, pinned: false, first_in_line: true };
     const IDEMPOTENT: Facts = Facts { idempotent: true, ..PLAIN };
 
     fn every_fact() -> impl Iterator<Item = Facts> {
@@ -190,7 +191,8 @@ mod tests {
     fn a_batch_too_large_is_split_unless_it_is_one_record_or_in_doubt() {
         let code = Answer::Code(ErrorCode::MESSAGE_TOO_LARGE);
         assert_eq!(judge(code, IDEMPOTENT), Verdict::Split);
-        let too_large = |facts| matches!(judge(code, facts), Verdict::Fail { kind: ErrorKind::RecordTooLarge, .. });
+        let too_large =
+            |facts| matches!(judge(code, facts), Verdict::Fail { kind: ErrorKind::RecordTooLarge, .. });
         assert!(too_large(Facts { several_records: false, ..IDEMPOTENT }));
         assert!(too_large(Facts { pinned: true, ..IDEMPOTENT }));
     }
