@@ -7,5 +7,6 @@ pub mod protocol;
 mod record;
 mod sync;
 
+pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use error::{BoxError, Error, ErrorKind};
 pub use record::TopicPartition;
