@@ -322,7 +322,7 @@ pub(super) fn memory(settings: &Settings, notes: &mut Notes) -> Result<Memory, E
 }
 
 /// A first pause and the longest one.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Growing {
     pub(super) first: Duration,
     pub(super) most: Duration,

@@ -7,7 +7,7 @@ use super::names::{
     Acks, DnsLookup, MetadataRecoveryStrategy, PartitionerName, RecordingLevel, SerializerName,
 };
 use super::{ProducerConfig, Secret};
-use crate::protocol::record::compression::CompressionType;
+use crate::protocol::record::compression::Compression;
 use std::time::Duration;
 
 impl ProducerConfig {
@@ -32,14 +32,9 @@ impl ProducerConfig {
         self.plugin_values.iter().map(|(key, value)| (key.as_str(), value.reveal()))
     }
 
-    /// Codec of whole batches.
-    pub fn compression_type(&self) -> CompressionType {
-        self.compression_type
-    }
-
-    /// The codec's level, if one was set.
-    pub fn compression_level(&self) -> Option<i32> {
-        self.compression_level
+    /// Codec of whole batches, and its level if one was set.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The name in requests; `None` if the producer is to number itself.
@@ -189,22 +184,22 @@ impl ProducerConfig {
 
     /// First pause before a broker is connected to again. May be 0.
     pub fn reconnect_backoff(&self) -> Duration {
-        self.reconnect_backoff
+        self.reconnect_backoff.first
     }
 
     /// Longest pause between attempts to connect; at least the first one.
     pub fn reconnect_backoff_max(&self) -> Duration {
-        self.reconnect_backoff_max
+        self.reconnect_backoff.most
     }
 
     /// First pause before a request is made again. May be 0.
     pub fn retry_backoff(&self) -> Duration {
-        self.retry_backoff
+        self.retry_backoff.first
     }
 
     /// Longest pause before a request is made again; at least the first one.
     pub fn retry_backoff_max(&self) -> Duration {
-        self.retry_backoff_max
+        self.retry_backoff.most
     }
 
     /// What each pause is multiplied by after a failure, for requests and connections.
@@ -219,12 +214,12 @@ impl ProducerConfig {
 
     /// How long the first attempt at a connection may take.
     pub fn socket_connection_setup_timeout(&self) -> Duration {
-        self.connection_setup_timeout
+        self.connection_setup_timeout.first
     }
 
     /// Longest time that a connection may take; at least the first one.
     pub fn socket_connection_setup_timeout_max(&self) -> Duration {
-        self.connection_setup_timeout_max
+        self.connection_setup_timeout.most
     }
 
     /// Size of the socket's send buffer in bytes; `None` leaves it to the operating system.

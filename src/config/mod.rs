@@ -24,12 +24,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use crate::protocol::record::compression::{Compression, CompressionType};
 pub use address::BootstrapServer;
 pub use builder::ProducerConfigBuilder;
 pub use names::{Acks, DnsLookup, MetadataRecoveryStrategy, PartitionerName, RecordingLevel, SerializerName};
 
 use crate::error::Error;
-use crate::protocol::record::compression::CompressionType;
+use check::Growing;
 use secret::Secret;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,8 +71,7 @@ pub struct ProducerConfig {
     max_block: Duration,
     delivery_timeout: Duration,
     request_timeout: Duration,
-    compression_type: CompressionType,
-    compression_level: Option<i32>,
+    compression: Compression,
     partitioner: Option<PartitionerName>,
     partitioner_ignore_keys: bool,
     partitioner_adaptive: bool,
@@ -86,14 +86,11 @@ pub struct ProducerConfig {
     metadata_max_idle: Duration,
     metadata_recovery: MetadataRecoveryStrategy,
     rebootstrap_trigger: Duration,
-    reconnect_backoff: Duration,
-    reconnect_backoff_max: Duration,
-    retry_backoff: Duration,
-    retry_backoff_max: Duration,
+    reconnect_backoff: Growing,
+    retry_backoff: Growing,
     retry_backoff_multiplier: f64,
     retry_backoff_jitter: f64,
-    connection_setup_timeout: Duration,
-    connection_setup_timeout_max: Duration,
+    connection_setup_timeout: Growing,
     send_buffer: Option<usize>,
     receive_buffer: Option<usize>,
     metrics_num_samples: u32,

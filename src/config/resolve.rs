@@ -8,7 +8,7 @@ use super::check::{self, Notes, Settings};
 use super::names::{DnsLookup, MetadataRecoveryStrategy, PartitionerName, RecordingLevel, SerializerName};
 use super::secret::Secret;
 use crate::error::Error;
-use crate::protocol::record::compression::CompressionType;
+use crate::protocol::record::compression::{Compression, CompressionType};
 use std::collections::BTreeMap;
 
 pub(super) fn resolve(
@@ -22,11 +22,6 @@ pub(super) fn resolve(
     let timing = check::timing(settings, notes)?;
     let reliability = check::reliability(settings, notes)?;
     let memory = check::memory(settings, notes)?;
-    let reconnect = check::reconnect(settings, notes)?;
-    let retry = check::growing(settings, notes, "retry.backoff.ms", "retry.backoff.max.ms")?;
-    let connect_keys = ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.max.ms");
-    let connect = check::growing(settings, notes, connect_keys.0, connect_keys.1)?;
-    let (compression_type, compression_level) = compression(settings)?;
     let text = |key| Ok::<_, Error>(settings.text(key)?.unwrap_or_default());
     Ok(ProducerConfig {
         bootstrap_servers,
@@ -45,8 +40,7 @@ pub(super) fn resolve(
         max_block: settings.time("max.block.ms")?,
         delivery_timeout: timing.delivery,
         request_timeout: timing.request,
-        compression_type,
-        compression_level,
+        compression: compression(settings)?,
         partitioner: partitioner(settings)?,
         partitioner_ignore_keys: settings.flag("partitioner.ignore.keys")?,
         partitioner_adaptive: settings.flag("partitioner.adaptive.partitioning.enable")?,
@@ -63,14 +57,16 @@ pub(super) fn resolve(
         metadata_max_idle: settings.time("metadata.max.idle.ms")?,
         metadata_recovery: MetadataRecoveryStrategy::parse(&text("metadata.recovery.strategy")?),
         rebootstrap_trigger: settings.time("metadata.recovery.rebootstrap.trigger.ms")?,
-        reconnect_backoff: reconnect.first,
-        reconnect_backoff_max: reconnect.most,
-        retry_backoff: retry.first,
-        retry_backoff_max: retry.most,
+        reconnect_backoff: check::reconnect(settings, notes)?,
+        retry_backoff: check::growing(settings, notes, "retry.backoff.ms", "retry.backoff.max.ms")?,
         retry_backoff_multiplier: settings.real("retry.backoff.multiplier")?,
         retry_backoff_jitter: settings.real("retry.backoff.jitter")?,
-        connection_setup_timeout: connect.first,
-        connection_setup_timeout_max: connect.most,
+        connection_setup_timeout: check::growing(
+            settings,
+            notes,
+            "socket.connection.setup.timeout.ms",
+            "socket.connection.setup.timeout.max.ms",
+        )?,
         send_buffer: settings.int_or_off("send.buffer.bytes")?,
         receive_buffer: settings.int_or_off("receive.buffer.bytes")?,
         metrics_num_samples: settings.int("metrics.num.samples")?,
@@ -142,17 +138,32 @@ fn partitioner(settings: &Settings) -> Result<Option<PartitionerName>, Error> {
     })
 }
 
-/// The codec and its level, if one was set; levels of other codecs do not matter, as in Java.
-fn compression(settings: &Settings) -> Result<(CompressionType, Option<i32>), Error> {
-    let name = settings.text("compression.type")?.unwrap_or_default();
-    let codec = name.parse().unwrap_or(CompressionType::None);
-    if !CompressionType::is_available(codec) {
+/// The key that holds a codec's level.
+pub(super) fn level_key(codec: CompressionType) -> Option<&'static str> {
+    match codec {
+        CompressionType::Gzip => Some("compression.gzip.level"),
+        CompressionType::Lz4 => Some("compression.lz4.level"),
+        CompressionType::Zstd => Some("compression.zstd.level"),
+        _ => None,
+    }
+}
+
+/// The codec, at a level if one was set; levels of other codecs do not matter, as in Java.
+fn compression(settings: &Settings) -> Result<Compression, Error> {
+    let key = "compression.type";
+    let name = settings.text(key)?.unwrap_or_default();
+    let codec: CompressionType = name.parse().map_err(|error| Error::config(key, error))?;
+    if !codec.is_available() {
         let message = format!(
             "{name} needs the cargo feature \"{name}\" of kafka-producer, which is off in this build"
         );
-        return Err(Error::config("compression.type", message));
+        return Err(Error::config(key, message));
     }
-    let key = format!("compression.{name}.level");
-    let level = if settings.has(&key) { settings.int_or_off(&key)? } else { None };
-    Ok((codec, level))
+    let Some(key) = level_key(codec).filter(|key| settings.has(key)) else {
+        return Ok(Compression::new(codec));
+    };
+    match settings.int_or_off(key)? {
+        Some(level) => Compression::with_level(codec, level).map_err(|error| Error::config(key, error)),
+        None => Ok(Compression::new(codec)),
+    }
 }
