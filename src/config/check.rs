@@ -262,14 +262,13 @@ pub(super) fn reliability(settings: &Settings, notes: &mut Notes) -> Result<Reli
         ));
     }
     if all.idempotence && all.max_in_flight > MAX_IN_FLIGHT_WITH_IDEMPOTENCE {
-        return Err(Error::config(
-            IN_FLIGHT,
-            format_args!(
-                "{} contradicts {IDEMPOTENCE}=true (its default), which allows at most {MAX_IN_FLIGHT_WITH_IDEMPOTENCE}; \
-                 lower it or set {IDEMPOTENCE}=false",
-                all.max_in_flight
-            ),
-        ));
+        let origin = if settings.has(IDEMPOTENCE) { "" } else { " (the default)" };
+        let most = MAX_IN_FLIGHT_WITH_IDEMPOTENCE;
+        let message = format!(
+            "{} contradicts {IDEMPOTENCE}=true{origin}, which needs at most {most}; lower it or set {IDEMPOTENCE}=false",
+            all.max_in_flight
+        );
+        return Err(Error::config(IN_FLIGHT, message));
     }
     Ok(all)
 }

@@ -12,7 +12,8 @@ const HEAD: &str = "\
 
 Every key of the Java producer 4.x, and a few of this library's own. Give them as text
 (`ProducerConfigBuilder::set`, `ProducerConfig::from_properties`, `ProducerConfig::from_file`) or through the builder's
-method of the same name: dots become underscores, the unit goes (`linger.ms` is `linger(Duration)`).
+method of the same name: dots become underscores, the unit goes (`linger.ms` is `linger(Duration)`). Codec and level are
+set together by `compression`, and `partitioner.class` by `partitioner`.
 
 - Defaults are those of Java 4.x, also where older texts differ (`linger.ms` was 0, `acks` was 1, `enable.idempotence`
   was false).

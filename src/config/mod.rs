@@ -5,8 +5,8 @@
 //! settings that were both given can contradict each other, a default yields with a warning; and nothing in here reads
 //! files, environment or network because of what a value says.
 //!
-//! [`table`] names the keys, [`parse`] reads values, [`check`] weighs them against each other, [`resolve`] makes the
-//! config of them.
+//! `table` names the keys, `parse` reads values, `check` weighs them against each other, `resolve` makes the config of
+//! them.
 
 mod address;
 mod builder;
@@ -21,8 +21,6 @@ mod secret;
 mod setters;
 mod suggest;
 mod table;
-#[cfg(test)]
-mod tests;
 
 pub use crate::protocol::record::compression::{Compression, CompressionType};
 pub use address::BootstrapServer;
@@ -38,8 +36,8 @@ use std::time::Duration;
 
 /// The settings of one producer: complete, checked against each other, immutable.
 ///
-/// Getters are named as the builder's methods, which say what each setting means, and give effective values: those in
-/// force after defaults have yielded to what was set. `Debug` prints no value that could be a secret.
+/// Getters are named as the builder's methods, which say what each setting means ([`idempotence`](Self::idempotence) is
+/// set by `enable_idempotence`), and give effective values: those in force after defaults have yielded to what was set. `Debug` prints no value that could be a secret.
 ///
 /// ```
 /// use kafka_producer::config::{Acks, ProducerConfig};

@@ -47,8 +47,7 @@ pub(super) fn parse(key: &Key, text: &str) -> Result<Value, Error> {
             Some(Value::Text(text.to_owned()))
         }
     };
-    let value = value.ok_or_else(|| invalid(key, &format!("{text:?}")))?;
-    check(key, value)
+    value.and_then(|value| fit(key, value).ok()).ok_or_else(|| invalid(key, &format!("{text:?}")))
 }
 
 fn millis(number: u64) -> Value {
@@ -59,8 +58,13 @@ fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// Holds a value against the key's range; gives it back in the table's spelling, and with [`FOREVER`] for more.
+/// Holds a typed value against the key's range.
 pub(super) fn check(key: &Key, value: Value) -> Result<Value, Error> {
+    fit(key, value).map_err(|value| invalid(key, &shown(&value)))
+}
+
+/// Gives a valid value back, in the table's spelling and with [`FOREVER`] for more; else the value as it came.
+fn fit(key: &Key, value: Value) -> Result<Value, Value> {
     let valid = match (&value, key.kind) {
         (Value::Bool(_), Kind::Bool) | (Value::List(_), Kind::List) => true,
         (Value::Off, Kind::Int { off, .. } | Kind::Millis { off, .. }) => off,
@@ -70,16 +74,13 @@ pub(super) fn check(key: &Key, value: Value) -> Result<Value, Error> {
         }
         // A Java long holds more than anybody waits: the longest durations are taken for it.
         (Value::Time(time), Kind::Millis { min, max, .. }) => {
-            *time >= Duration::from_millis(min)
-                && (*time <= Duration::from_millis(max) || max > i32::MAX as u64)
+            let is_long = max > i32::MAX as u64;
+            *time >= Duration::from_millis(min) && (is_long || *time <= Duration::from_millis(max))
         }
         (Value::Text(text), Kind::OneOf { names, any_case }) => {
-            let found =
-                names.iter().find(|name| **name == text || any_case && name.eq_ignore_ascii_case(text));
-            return match found {
-                Some(name) => Ok(Value::Text((*name).to_owned())),
-                None => Err(invalid(key, &format!("{text:?}"))),
-            };
+            let is_meant = |name: &&&str| **name == text || any_case && name.eq_ignore_ascii_case(text);
+            let found = names.iter().find(is_meant).map(|name| Value::Text((*name).to_owned()));
+            return found.ok_or(value);
         }
         (Value::Text(text), Kind::NonEmpty) => !text.is_empty(),
         (Value::Text(_), Kind::Text | Kind::Class | Kind::Password) => true,
@@ -88,7 +89,7 @@ pub(super) fn check(key: &Key, value: Value) -> Result<Value, Error> {
     match value {
         Value::Time(time) if valid => Ok(Value::Time(time.min(FOREVER))),
         value if valid => Ok(value),
-        value => Err(invalid(key, &shown(&value))),
+        value => Err(value),
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
         "Java's class name of the key's serializer; checked against the type in use. Others than those of `org.apache.kafka.common.serialization` are objects and given to `KafkaProducer::new`."),
     key("value.serializer", Class, None, High, Used,
         "The same for the value."),
-    key("acks", one_of(&["all", "-1", "0", "1"]), Some("all"), Low, Used,
+    key("acks", OneOf { names: &["all", "-1", "0", "1"], any_case: true }, Some("all"), Low, Used,
         "Who must have a batch before it counts as written: `all` in-sync replicas (also `-1`), the leader alone (`1`), nobody (`0`: no answer, no offset, silent loss). Other than `all` turns a default `enable.idempotence` off."),
     key("enable.idempotence", Bool, Some("true"), Low, Used,
         "Whether brokers discard what a retry wrote twice and keep the order. Needs `acks=all`, `retries` above 0 and at most 5 requests in flight."),
