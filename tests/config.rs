@@ -88,6 +88,7 @@ fn defaults_are_those_of_java_4() {
 }
 
 #[test]
+#[cfg(feature = "gzip")]
 fn typed_methods_and_text_are_the_same() {
     let typed = builder()
         .client_id("c")
@@ -193,6 +194,7 @@ fn typed_methods_and_text_are_the_same_for_network_metrics_and_transactions() {
 }
 
 #[test]
+#[cfg(feature = "gzip")]
 fn the_last_setting_of_a_key_counts() {
     assert_eq!(builder().linger(ms(1)).set("linger.ms", "2").build().unwrap().linger(), ms(2));
     assert_eq!(builder().set("linger.ms", "x").linger(ms(1)).build().unwrap().linger(), ms(1));
@@ -571,6 +573,7 @@ mod files {
     }
 
     #[test]
+    #[cfg(feature = "lz4")]
     fn order_service() {
         let config = ProducerConfig::from_file(fixture("orders-service.properties")).unwrap();
         assert_eq!(config.warnings(), &[] as &[String]);
@@ -586,6 +589,7 @@ mod files {
     }
 
     #[test]
+    #[cfg(feature = "gzip")]
     fn clickstream() {
         let config = ProducerConfig::from_file(fixture("clickstream.properties")).unwrap();
         assert_eq!(config.bootstrap_servers().len(), 2);
