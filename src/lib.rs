@@ -1,11 +1,23 @@
 //! A synchronous, thread-based Kafka producer.
 
+mod api;
 mod clock;
 pub mod config;
+mod delivery;
 mod error;
+mod interceptor;
+mod metrics;
+pub mod partitioner;
 pub mod protocol;
 mod record;
+pub mod serializer;
 mod sync;
 
+pub use api::Producer;
+pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
-pub use record::TopicPartition;
+pub use interceptor::{Interceptor, Outcome};
+pub use metrics::MetricsSnapshot;
+pub use partitioner::{Choice, PartitionInfo, Partitioner};
+pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
+pub use serializer::{BytesSerializer, Serializer, StringSerializer};

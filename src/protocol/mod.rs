@@ -5,5 +5,6 @@
 
 pub mod error_code;
 pub mod record;
+pub mod varint;
 
 pub use error_code::ErrorCode;

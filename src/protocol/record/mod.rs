@@ -1,1 +1,12 @@
 //! Record batches, format v2 (KIP-98): encoding, header and checksum, reading, compression.
+//!
+//! Runs on any thread, takes no lock, reads no clock. A body is written record by record into a sink of the caller's
+//! choice, then compressed or not, then left alone; the header is stamped apart from it for every attempt.
+
+pub mod compression;
+pub mod encode;
+pub mod header;
+
+pub use compression::CompressionType;
+pub use encode::{PlacedRecord, RecordBody, RecordSink};
+pub use header::{BATCH_HEADER_LEN, BatchAttributes, BatchHeader, ProducerStamp, TimestampType};

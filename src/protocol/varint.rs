@@ -1,0 +1,240 @@
+//! Variable-length integers: the zigzag ones inside record batches and the unsigned ones of flexible messages.
+//!
+//! Pure functions, any thread, no lock, no allocation. Seven bits a byte, lowest first, the top bit says "more follows"
+//! (KIP-98 for records, KIP-482 for messages). Reading is total: a value that is cut short or too long is `None`.
+
+/// The most bytes a 32-bit value takes.
+pub const MAX_LEN_32: usize = 5;
+/// The most bytes a 64-bit value takes.
+pub const MAX_LEN_64: usize = 10;
+
+/// Maps signed to unsigned so that small magnitudes of either sign stay short: 0, -1, 1, -2 become 0, 1, 2, 3.
+#[inline]
+pub const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+/// How many bytes `value` takes as an unsigned varint.
+#[inline]
+pub const fn unsigned_len(value: u64) -> usize {
+    // ceil(bits / 7) without a division by seven: 9/64 is near enough to 1/7 for every width up to 64.
+    let highest_bit = 63 - (value | 1).leading_zeros();
+    ((highest_bit * 9 + 73) / 64) as usize
+}
+
+/// How many bytes `value` takes as a zigzag varint. A 32-bit value takes the same bytes whichever width it is seen as.
+#[inline]
+pub const fn varint_len(value: i64) -> usize {
+    unsigned_len(zigzag(value))
+}
+
+/// A few varints and bytes put together on the stack, so that they reach their destination in one copy.
+///
+/// It holds 40 bytes, above what any part of a record's frame needs; what does not fit is dropped, and asserted in
+/// debug builds.
+#[derive(Clone, Copy, Debug)]
+pub struct StackBuffer {
+    bytes: [u8; Self::CAPACITY],
+    len: usize,
+}
+
+impl StackBuffer {
+    const CAPACITY: usize = 40;
+
+    /// An empty buffer.
+    #[inline]
+    pub const fn new() -> Self {
+        Self { bytes: [0; Self::CAPACITY], len: 0 }
+    }
+
+    /// Forgets the contents.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// What was put in so far.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Adds one byte.
+    #[inline]
+    pub fn byte(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        } else {
+            debug_assert!(false, "stack buffer is full");
+        }
+    }
+
+    /// Adds a zigzag varint of either width.
+    #[inline]
+    pub fn varint(&mut self, value: i64) {
+        self.unsigned(zigzag(value));
+    }
+
+    /// Adds an unsigned varint.
+    #[inline]
+    pub fn unsigned(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+}
+
+impl Default for StackBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes `value` as an unsigned varint at the front of `out`; the bytes taken, or `None` if `out` is too short (its
+/// contents are then unspecified).
+#[inline]
+pub fn write_unsigned(out: &mut [u8], mut value: u64) -> Option<usize> {
+    let mut used = 0;
+    while value >= 0x80 {
+        *out.get_mut(used)? = (value & 0x7f) as u8 | 0x80;
+        value >>= 7;
+        used += 1;
+    }
+    *out.get_mut(used)? = value as u8;
+    Some(used + 1)
+}
+
+/// Writes `value` as a zigzag varint at the front of `out`, like [`write_unsigned`].
+#[inline]
+pub fn write_varint(out: &mut [u8], value: i64) -> Option<usize> {
+    write_unsigned(out, zigzag(value))
+}
+
+/// Reads an unsigned 32-bit varint from the front of `input`: the value and the bytes it took. `None` if `input` ends
+/// too early or the value does not fit.
+#[inline]
+pub fn read_unsigned_32(input: &[u8]) -> Option<(u32, usize)> {
+    match input.first() {
+        Some(&byte) if byte < 0x80 => Some((u32::from(byte), 1)),
+        _ => {
+            let (value, used) = read_long(input, MAX_LEN_32)?;
+            Some((u32::try_from(value).ok()?, used))
+        }
+    }
+}
+
+/// Reads an unsigned 64-bit varint, like [`read_unsigned_32`].
+#[inline]
+pub fn read_unsigned_64(input: &[u8]) -> Option<(u64, usize)> {
+    match input.first() {
+        Some(&byte) if byte < 0x80 => Some((u64::from(byte), 1)),
+        _ => read_long(input, MAX_LEN_64),
+    }
+}
+
+/// Reads a zigzag 32-bit varint, like [`read_unsigned_32`].
+#[inline]
+pub fn read_varint_32(input: &[u8]) -> Option<(i32, usize)> {
+    let (value, used) = read_unsigned_32(input)?;
+    Some(((value >> 1).cast_signed() ^ -(value & 1).cast_signed(), used))
+}
+
+/// Reads a zigzag 64-bit varint, like [`read_unsigned_32`].
+#[inline]
+pub fn read_varint_64(input: &[u8]) -> Option<(i64, usize)> {
+    let (value, used) = read_unsigned_64(input)?;
+    Some((unzigzag(value), used))
+}
+
+fn read_long(input: &[u8], max_len: usize) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for (index, &byte) in input.iter().take(max_len).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        let shift = 7 * index as u32;
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edges() -> impl Iterator<Item = i64> {
+        (0..64).flat_map(|bit| {
+            let value = 1i64.wrapping_shl(bit);
+            [value, value.wrapping_neg(), value.wrapping_sub(1), value.wrapping_add(1), !value]
+        })
+    }
+
+    #[test]
+    fn known_bytes() {
+        for (value, bytes) in [
+            (0i64, &[0x00][..]),
+            (-1, &[0x01]),
+            (1, &[0x02]),
+            (63, &[0x7e]),
+            (-64, &[0x7f]),
+            (64, &[0x80, 0x01]),
+            (-65, &[0x81, 0x01]),
+            (8191, &[0xfe, 0x7f]),
+            (8192, &[0x80, 0x80, 0x01]),
+            (i64::from(i32::MAX), &[0xfe, 0xff, 0xff, 0xff, 0x0f]),
+            (i64::from(i32::MIN), &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+            (i64::MIN, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ] {
+            let mut buffer = StackBuffer::new();
+            buffer.varint(value);
+            assert_eq!(buffer.as_slice(), bytes, "{value}");
+            assert_eq!(varint_len(value), bytes.len(), "{value}");
+            assert_eq!(read_varint_64(bytes), Some((value, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn every_width_comes_back() {
+        for value in edges() {
+            let mut out = [0u8; MAX_LEN_64];
+            let used = write_varint(&mut out, value).unwrap();
+            assert_eq!(used, varint_len(value), "{value}");
+            assert_eq!(read_varint_64(&out), Some((value, used)));
+            assert_eq!(unzigzag(zigzag(value)), value);
+            if let Ok(small) = i32::try_from(value) {
+                assert_eq!(read_varint_32(&out), Some((small, used)));
+            }
+            assert_eq!(read_varint_64(&out[..used - 1]), None, "cut short: {value}");
+            assert_eq!(write_varint(&mut out[..used - 1], value), None);
+
+            let unsigned = value as u64;
+            let used = write_unsigned(&mut out, unsigned).unwrap();
+            assert_eq!(used, unsigned_len(unsigned));
+            assert_eq!(read_unsigned_64(&out), Some((unsigned, used)));
+            assert_eq!(read_unsigned_32(&out).map(|(v, _)| v), u32::try_from(unsigned).ok());
+        }
+    }
+
+    #[test]
+    fn too_long_is_refused() {
+        assert_eq!(read_unsigned_32(&[0xff, 0xff, 0xff, 0xff, 0x10]), None);
+        assert_eq!(read_unsigned_32(&[0x80; 6]), None);
+        assert_eq!(read_unsigned_64(&[0x80; 20]), None);
+        let over = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+        assert_eq!(read_unsigned_64(&over), None);
+        assert_eq!(read_varint_32(&[]), None);
+    }
+}
