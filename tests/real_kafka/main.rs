@@ -11,7 +11,8 @@
 //!
 //! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
 //! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
-//! sleeps between two looks at something. The other modules are the suites.
+//! sleeps between two looks at something, `numbered` has the records and the check of what became of them. The other
+//! modules are the suites.
 
 mod cluster;
 mod helper;
@@ -23,3 +24,9 @@ mod topics;
 mod wait;
 
 mod harness;
+// These need `KafkaProducer`:
+// mod bad_input;
+// mod delivery;
+// mod faults;
+// mod numbered;
+// mod placement;

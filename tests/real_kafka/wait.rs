@@ -1,6 +1,6 @@
 //! Waiting for another process, with a deadline: the one place that reads a clock and sleeps between two looks.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
@@ -22,6 +22,13 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Op
 #[expect(clippy::disallowed_methods, reason = "the harness waits for other processes, by the wall's clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since the epoch, by the clock that the broker has too.
+#[expect(clippy::disallowed_methods, reason = "timestamps of records are compared with it")]
+pub(crate) fn wall_millis() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("before the year 292278994")
 }
 
 #[expect(clippy::disallowed_methods, reason = "another process gives no event to wait for")]
