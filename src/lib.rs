@@ -5,6 +5,7 @@ mod api;
 mod clock;
 pub mod config;
 mod delivery;
+mod driver;
 mod engine;
 mod error;
 mod interceptor;
