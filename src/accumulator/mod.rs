@@ -289,7 +289,11 @@ impl RecordAccumulator {
             let Some((_, snapshot)) = topic.snapshot() else { continue };
             for entry in &snapshot.partitions {
                 while let Some(batch) = self.take(entry) {
-                    self.complete(entry, &batch, Outcome::Failed { error: error.clone(), records: Box::default() });
+                    self.complete(
+                        entry,
+                        &batch,
+                        Outcome::Failed { error: error.clone(), records: Box::default() },
+                    );
                 }
             }
         }

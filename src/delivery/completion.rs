@@ -180,9 +180,12 @@ impl BatchCompletion {
         if self.outcome.get().is_some() || self.parts.get().is_some() {
             return;
         }
-        let error = Error::new(ErrorKind::Internal, "the batch was lost inside the producer; please report this defect")
-            .with_topic_partition(self.topic_partition.clone())
-            .with_maybe_written(true);
+        let error = Error::new(
+            ErrorKind::Internal,
+            "the batch was lost inside the producer; please report this defect",
+        )
+        .with_topic_partition(self.topic_partition.clone())
+        .with_maybe_written(true);
         if let Some(callbacks) = self.complete(Outcome::Failed { error, records: Box::default() }) {
             self.owner.call_back(callbacks);
         }

@@ -35,7 +35,9 @@ impl Callbacks {
         let thread = std::thread::Builder::new()
             .name("kafka-callbacks".into())
             .spawn(move || run(id, &queue))
-            .map_err(|e| Error::new(ErrorKind::Internal, "cannot start the callback thread").with_source(e))?;
+            .map_err(|e| {
+                Error::new(ErrorKind::Internal, "cannot start the callback thread").with_source(e)
+            })?;
         Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
     }
 

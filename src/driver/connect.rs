@@ -79,7 +79,8 @@ impl Connector {
         request_timeout: Duration,
     ) {
         let settings = self.settings.clone();
-        let task = Task { conn, address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
+        let task =
+            Task { conn, address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
         let (done, waker) = (self.done.clone(), self.waker.clone());
         let thread = std::thread::Builder::new().name("kafka-connector".into()).spawn(move || {
             let result = task.run();
@@ -89,7 +90,8 @@ impl Connector {
             }
         });
         if let Err(error) = thread {
-            let error = Error::new(ErrorKind::Connection, "cannot start a thread to connect").with_source(error);
+            let error =
+                Error::new(ErrorKind::Connection, "cannot start a thread to connect").with_source(error);
             let _ = self.done.send(Connected { conn, result: Err(error) });
             self.waker.wake();
         }
@@ -107,7 +109,8 @@ impl Task {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Connection, format!("{} has no address", self.address))))
+        Err(last
+            .unwrap_or_else(|| Error::new(ErrorKind::Connection, format!("{} has no address", self.address))))
     }
 
     /// Every address of the name, in the resolver's order.
@@ -151,12 +154,14 @@ impl Task {
         let mut version = API_VERSIONS;
         for correlation in 0..2 {
             let answer = self.ask_versions(socket, version, correlation, deadline)?;
-            let ranges: Vec<_> = answer.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect();
+            let ranges: Vec<_> =
+                answer.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect();
             match answer.error_code {
                 ErrorCode::NONE => return Ok(Peer { ranges }),
                 ErrorCode::UNSUPPORTED_VERSION if correlation == 0 => {
                     let theirs = ranges.iter().find(|(key, ..)| *key == ApiKey::API_VERSIONS.0);
-                    let common = theirs.and_then(|(_, min, max)| choose_version(0..=API_VERSIONS, (*min, *max)));
+                    let common =
+                        theirs.and_then(|(_, min, max)| choose_version(0..=API_VERSIONS, (*min, *max)));
                     version = common.unwrap_or(0);
                 }
                 code => {
@@ -188,7 +193,8 @@ impl Task {
             .map_err(|e| protocol(&e))?;
         let frame = self.round_trip(socket, writer.as_slice(), deadline)?;
         let mut reader = Reader::new(&frame);
-        let header = decode_response_header(&mut reader, ApiKey::API_VERSIONS, version).map_err(|e| protocol(&e))?;
+        let header =
+            decode_response_header(&mut reader, ApiKey::API_VERSIONS, version).map_err(|e| protocol(&e))?;
         if header != correlation {
             return Err(protocol(&format_args!("it answered request {header} instead of {correlation}")));
         }
@@ -196,7 +202,12 @@ impl Task {
     }
 
     /// Writes a request and reads one frame, within the deadline however slowly it drips.
-    fn round_trip(&self, mut socket: &socket2::Socket, request: &[u8], deadline: Instant) -> Result<Vec<u8>, Error> {
+    fn round_trip(
+        &self,
+        mut socket: &socket2::Socket,
+        request: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Error> {
         let failed = |error: io::Error| {
             let text = match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -207,7 +218,9 @@ impl Task {
                 }
                 _ => "the connection failed during the exchange of versions",
             };
-            Error::new(ErrorKind::Connection, format!("{}: {text}", self.address)).with_retriable(true).with_source(error)
+            Error::new(ErrorKind::Connection, format!("{}: {text}", self.address))
+                .with_retriable(true)
+                .with_source(error)
         };
         let left = || match deadline.saturating_duration_since(clock::now()) {
             Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),

@@ -60,7 +60,8 @@ pub(crate) fn start(
     status: Arc<Status>,
     sockets: SocketSettings,
 ) -> Result<SenderHandle, Error> {
-    let failed = |what: &str, e: std::io::Error| Error::new(ErrorKind::Internal, what.to_owned()).with_source(e);
+    let failed =
+        |what: &str, e: std::io::Error| Error::new(ErrorKind::Internal, what.to_owned()).with_source(e);
     let waker = Waker::new().map_err(|e| failed("cannot make the sender's waker", e))?;
     // Both carry a handful of messages: one a close or purge, one a connection attempt.
     let (commands, command_queue) = unbounded();
@@ -92,7 +93,8 @@ pub(crate) fn start(
 fn guarded(sender: Sender, acc: &Arc<RecordAccumulator>, status: &Status) {
     // Unwinding drops the engine, and each batch it held fails its records as it goes.
     if catch_unwind(AssertUnwindSafe(|| sender.run())).is_err() {
-        let error = Error::new(ErrorKind::Internal, "the sender thread died; this is a defect, please report it");
+        let error =
+            Error::new(ErrorKind::Internal, "the sender thread died; this is a defect, please report it");
         log::error!(target: "kafka_producer::driver", "{error}");
         status.set_fatal(error.clone());
         acc.close();
@@ -129,7 +131,10 @@ impl Sender {
                 return;
             }
             if self.close_deadline.is_some_and(|at| at <= now) {
-                let error = Error::new(ErrorKind::Closed, "the producer was closed before the record was acknowledged");
+                let error = Error::new(
+                    ErrorKind::Closed,
+                    "the producer was closed before the record was acknowledged",
+                );
                 self.status.set_lost(self.acc.pending_records());
                 self.engine.drop_everything(&error, now);
                 return;
@@ -147,7 +152,8 @@ impl Sender {
                     self.close_deadline = self.close_deadline.into_iter().chain([deadline]).min();
                 }
                 Command::Purge { done } => {
-                    let error = Error::new(ErrorKind::Purged, "dropped by purge() before it was acknowledged");
+                    let error =
+                        Error::new(ErrorKind::Purged, "dropped by purge() before it was acknowledged");
                     self.engine.drop_everything(&error, now);
                     let _ = done.send(());
                 }
@@ -207,7 +213,8 @@ impl Sender {
 
     fn lost(&mut self, conn: ConnId, cause: std::io::Error, now: Instant) {
         self.sockets.remove(&conn);
-        let error = Error::new(ErrorKind::Connection, "the connection broke").with_retriable(true).with_source(cause);
+        let error =
+            Error::new(ErrorKind::Connection, "the connection broke").with_retriable(true).with_source(cause);
         self.engine.handle_disconnected(conn, error, now);
     }
 

@@ -53,7 +53,10 @@ impl Status {
                 return Ok(());
             }
             if state.stopped {
-                return Err(Error::new(ErrorKind::Closed, "the producer was closed while waiting for a connection"));
+                return Err(Error::new(
+                    ErrorKind::Closed,
+                    "the producer was closed while waiting for a connection",
+                ));
             }
             if self.changed.wait_until(&mut state, deadline).timed_out() && !state.connected {
                 let error = Error::new(ErrorKind::Timeout, "no broker answered in time").with_retriable(true);
