@@ -11,13 +11,13 @@ pub const MAX_LEN_64: usize = 10;
 /// Maps signed to unsigned so that small magnitudes of either sign stay short: 0, -1, 1, -2 become 0, 1, 2, 3.
 #[inline]
 pub const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
+    ((value << 1) ^ (value >> 63)) as u64
 }
 
 /// The inverse of [`zigzag`].
 #[inline]
 pub const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// How many bytes `value` takes as an unsigned varint.
@@ -145,7 +145,7 @@ pub fn read_unsigned_64(input: &[u8]) -> Option<(u64, usize)> {
 #[inline]
 pub fn read_varint_32(input: &[u8]) -> Option<(i32, usize)> {
     let (value, used) = read_unsigned_32(input)?;
-    Some(((value >> 1).cast_signed() ^ -(value & 1).cast_signed(), used))
+    Some(((value >> 1) as i32 ^ -((value & 1) as i32), used))
 }
 
 /// Reads a zigzag 64-bit varint, like [`read_unsigned_32`].

@@ -8,6 +8,8 @@ use crate::protocol::record::compression::CompressionType;
 
 /// The length of a batch's header, in bytes.
 pub const BATCH_HEADER_LEN: usize = 61;
+/// Where the format's number stands, in this format and all before it.
+pub(crate) const MAGIC_FIELD: usize = 16;
 /// The format that this module reads and writes.
 pub(crate) const MAGIC: i8 = 2;
 /// The bytes of a header that its own length field counts: all after that field.
@@ -18,7 +20,7 @@ pub(crate) const LENGTH_END: usize = 12;
 pub(crate) const CRC_START: usize = 21;
 
 /// Where the checksum itself stands.
-const CRC_FIELD: usize = 17;
+pub(crate) const CRC_FIELD: usize = 17;
 
 /// Where a batch's timestamps come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -142,6 +144,45 @@ impl BatchHeader {
     }
 }
 
+impl BatchHeader {
+    /// Reads a header whose length, magic and checksum are somebody else's to judge. `Err` names the field that holds
+    /// what no writer writes.
+    pub(crate) fn read(bytes: &[u8; BATCH_HEADER_LEN]) -> Result<Self, &'static str> {
+        let attributes = BatchAttributes::from_bits(i16::from_be_bytes(field(bytes, CRC_START)))
+            .ok_or("attributes: unknown compression type")?;
+        let id = i64::from_be_bytes(field(bytes, 43));
+        let epoch = i16::from_be_bytes(field(bytes, 51));
+        let base_sequence = match i32::from_be_bytes(field(bytes, 53)) {
+            -1 => None,
+            sequence if sequence >= 0 => Some(sequence),
+            _ => return Err("base sequence"),
+        };
+        let producer = match (id, epoch) {
+            (-1, -1) if base_sequence.is_none() => None,
+            (0.., 0..) => Some(ProducerStamp { id, epoch, base_sequence }),
+            _ => return Err("producer id, epoch and sequence do not go together"),
+        };
+        Ok(Self {
+            base_offset: i64::from_be_bytes(field(bytes, 0)),
+            partition_leader_epoch: match i32::from_be_bytes(field(bytes, LENGTH_END)) {
+                epoch if epoch >= 0 => Some(epoch),
+                _ => None,
+            },
+            attributes,
+            last_offset_delta: i32::from_be_bytes(field(bytes, 23)),
+            base_timestamp: i64::from_be_bytes(field(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(field(bytes, 35)),
+            producer,
+            record_count: i32::from_be_bytes(field(bytes, 57)),
+        })
+    }
+}
+
+/// The `N` bytes at `at`; zeros if they are not all there, which no caller's constant makes happen.
+pub(crate) fn field<const N: usize>(bytes: &[u8; BATCH_HEADER_LEN], at: usize) -> [u8; N] {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+}
+
 struct FieldWriter<'a> {
     rest: &'a mut [u8],
 }
@@ -192,5 +233,6 @@ mod tests {
         assert_eq!(bytes[57..], [0x0a, 0x0b, 0x0c, 0x0d]);
         let whole: Vec<u8> = bytes[21..].iter().chain(b"abc").copied().collect();
         assert_eq!(bytes[17..21], crc32c::crc32c(&whole).to_be_bytes());
+        assert_eq!(BatchHeader::read(&bytes), Ok(header));
     }
 }

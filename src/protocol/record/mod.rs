@@ -4,9 +4,11 @@
 //! choice, then compressed or not, then left alone; the header is stamped apart from it for every attempt.
 
 pub mod compression;
+pub mod decode;
 pub mod encode;
 pub mod header;
 
-pub use compression::CompressionType;
+pub use compression::{CodecError, Compression, CompressionType, Compressor};
+pub use decode::{BatchError, HeaderIter, RecordBatchView, RecordIter, RecordView, Records};
 pub use encode::{PlacedRecord, RecordBody, RecordSink};
 pub use header::{BATCH_HEADER_LEN, BatchAttributes, BatchHeader, ProducerStamp, TimestampType};
