@@ -3,6 +3,7 @@
 mod clock;
 pub mod config;
 mod error;
+pub mod mock;
 pub mod protocol;
 mod record;
 mod sync;
