@@ -105,13 +105,6 @@ impl PartitionLog {
         Ok(Appended { base_offset, log_append_time: rules.log_append_time, records, duplicate: false })
     }
 
-    /// Gives out offsets for records that are neither judged nor kept.
-    pub(crate) fn skip(&mut self, records: u32) -> i64 {
-        let base = self.end_offset;
-        self.end_offset += i64::from(records);
-        base
-    }
-
     /// Every record from the start of the log, in order.
     pub(crate) fn records(&self) -> Vec<StoredRecord> {
         let mut records = Vec::new();

@@ -8,6 +8,7 @@ use super::fault::{AnswerFault, ConnectionFault, Faults, Plan};
 use super::handlers::{self, Answer, Handler};
 use super::journal::{Journal, ReceivedRequest};
 use super::log::AppendRules;
+use super::stats::ClusterStats;
 use super::topology::{Topic, Topology};
 use super::versions::{ApiRange, BrokerVersion};
 use crate::protocol::messages::{
@@ -95,6 +96,8 @@ pub(crate) struct ClusterState {
     pub(crate) topology: Topology,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
+    /// Without the connections, which the caller counts.
+    pub(crate) stats: ClusterStats,
     wall_ms: i64,
     next_producer: (i64, i16),
     latency: Vec<(i32, Duration)>,
@@ -109,6 +112,7 @@ impl ClusterState {
             options,
             topology: Topology::new(host, ports),
             faults: Faults::default(),
+            stats: ClusterStats::default(),
             wall_ms: 0,
             next_producer: (1000, 0),
             latency: Vec::new(),
@@ -226,6 +230,11 @@ impl ClusterState {
                 return Reply::silent(Then::Close);
             }
         };
+        self.stats.requests += 1;
+        if call.api == ApiKey::PRODUCE {
+            self.stats.produce_requests += 1;
+            self.stats.produce_bytes += call.size as u64;
+        }
         if self.journal.is_kept() {
             let body = request.summary(self);
             self.journal.push(call.entry(body));

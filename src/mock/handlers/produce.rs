@@ -43,7 +43,11 @@ impl Handler for ProduceRequest {
         let mut responses = Vec::with_capacity(self.topic_data.len());
         for topic in &self.topic_data {
             let name = name_of(cluster, topic);
-            let append = |p| append(cluster, call, plan, name.as_deref(), p, self.acks);
+            let append = |p| {
+                let response = append(cluster, call, plan, name.as_deref(), p, self.acks);
+                cluster.stats.refused_batches += u64::from(response.error_code != ErrorCode::NONE);
+                response
+            };
             responses.push(TopicProduceResponse {
                 name: topic.name.clone(),
                 topic_id: topic.topic_id,
@@ -161,7 +165,14 @@ fn append_to_log(
         let message = format!("{in_sync} replicas in sync, min.insync.replicas={min_in_sync}");
         return Err(Rejection::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
     }
-    partition.log.append(data.records.as_deref().unwrap_or_default(), &rules)
+    let appended = partition.log.append(data.records.as_deref().unwrap_or_default(), &rules)?;
+    if appended.duplicate {
+        cluster.stats.duplicate_batches += 1;
+    } else {
+        cluster.stats.batches += 1;
+        cluster.stats.records += u64::from(appended.records);
+    }
+    Ok(appended)
 }
 
 fn accepted(cluster: &ClusterState, topic: &str, index: i32, appended: &Appended) -> PartitionProduceResponse {
