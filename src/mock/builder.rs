@@ -118,7 +118,9 @@ impl MockClusterBuilder {
     /// # Errors
     /// A port is taken, the system refuses a socket or a thread, or a topic of [`topic`](Self::topic) is not possible.
     pub fn start(self) -> io::Result<MockCluster> {
-        let ports = (0..self.brokers).map(|i| self.port_of(i).and_then(server::bind)).collect::<Result<Vec<_>, _>>()?;
+        let ports = (0..self.brokers)
+            .map(|i| self.port_of(i).and_then(server::bind))
+            .collect::<Result<Vec<_>, _>>()?;
         let numbers: Vec<u16> = ports.iter().map(|p| p.address.port()).collect();
         let mut options = self.options;
         if self.discard {

@@ -292,7 +292,8 @@ impl MockCluster {
     /// UNKNOWN_TOPIC_OR_PARTITION.
     pub fn truncate(&self, topic: &str, partition: i32, offset: i64) -> Result<(), ErrorCode> {
         self.change(|s| {
-            let p = s.topology.partition_mut(topic, partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+            let p =
+                s.topology.partition_mut(topic, partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
             p.log.truncate(offset);
             let leader = p.leader;
             s.topology.set_leader(topic, partition, leader)
@@ -305,7 +306,8 @@ impl MockCluster {
     /// UNKNOWN_TOPIC_OR_PARTITION.
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) -> Result<(), ErrorCode> {
         self.change(|s| {
-            let p = s.topology.partition_mut(topic, partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+            let p =
+                s.topology.partition_mut(topic, partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
             p.log.delete_before(offset);
             Ok(())
         })

@@ -106,13 +106,7 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        gate: Arc<Gate>,
-        stream: TcpStream,
-        node: i32,
-        id: u64,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, gate: Arc<Gate>, stream: TcpStream, node: i32, id: u64) -> Self {
         let lane = shared.sink.as_ref().map(|_| Lane::default());
         let room = if lane.is_some() { SINK_BUFFER } else { INITIAL_BUFFER };
         Self {
@@ -185,7 +179,12 @@ impl Connection {
                 self.inbox.received(n);
                 Ok(true)
             }
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
                 Ok(false)
             }
             Err(e) => Err(e),

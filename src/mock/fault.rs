@@ -88,7 +88,15 @@ pub(crate) enum AnswerFault {
 
 impl Fault {
     fn new(trigger: Trigger) -> Self {
-        Self { trigger, node: None, topic: None, partition: None, skip: 0, times: Some(1), effect: Effect::default() }
+        Self {
+            trigger,
+            node: None,
+            topic: None,
+            partition: None,
+            skip: 0,
+            times: Some(1),
+            effect: Effect::default(),
+        }
     }
 
     /// Meets requests of one API.
@@ -236,7 +244,9 @@ impl Fault {
         };
         kind && self.node.is_none_or(|n| n == node)
             && ((self.topic.is_none() && self.partition.is_none())
-                || targets.iter().any(|t| strikes(self.topic.as_deref(), self.partition, &t.topic, t.partition)))
+                || targets
+                    .iter()
+                    .any(|t| strikes(self.topic.as_deref(), self.partition, &t.topic, t.partition)))
     }
 }
 
@@ -247,7 +257,12 @@ pub(crate) struct Target {
     pub(crate) partition: Option<i32>,
 }
 
-fn strikes(rule_topic: Option<&str>, rule_partition: Option<i32>, topic: &str, partition: Option<i32>) -> bool {
+fn strikes(
+    rule_topic: Option<&str>,
+    rule_partition: Option<i32>,
+    topic: &str,
+    partition: Option<i32>,
+) -> bool {
     rule_topic.is_none_or(|t| t == topic) && rule_partition.is_none_or(|p| partition.is_none_or(|q| p == q))
 }
 
@@ -286,7 +301,8 @@ struct Active {
 
 impl Faults {
     pub(crate) fn inject(&mut self, fault: Fault) -> FaultHandle {
-        let handle = FaultHandle { hits: Arc::new(AtomicU64::new(0)), removed: Arc::new(AtomicBool::new(false)) };
+        let handle =
+            FaultHandle { hits: Arc::new(AtomicU64::new(0)), removed: Arc::new(AtomicBool::new(false)) };
         self.active.push(Active { fault, handle: handle.clone() });
         handle
     }

@@ -223,7 +223,9 @@ fn stamp_of(batch: &RecordBatchView<'_>) -> Result<Option<Stamp>, Rejection> {
 
 fn reject(error: &BatchError) -> Rejection {
     let code = match error {
-        BatchError::Truncated | BatchError::Checksum { .. } | BatchError::Codec(_) => ErrorCode::CORRUPT_MESSAGE,
+        BatchError::Truncated | BatchError::Checksum { .. } | BatchError::Codec(_) => {
+            ErrorCode::CORRUPT_MESSAGE
+        }
         _ => ErrorCode::INVALID_RECORD,
     };
     let record = match error {

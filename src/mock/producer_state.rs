@@ -30,7 +30,10 @@ impl Stamp {
 pub(crate) enum Decision {
     Append,
     /// One of the last batches again: it is already in the log, at `base_offset`.
-    Duplicate { base_offset: i64, log_append_time: Option<i64> },
+    Duplicate {
+        base_offset: i64,
+        log_append_time: Option<i64>,
+    },
 }
 
 /// Why a batch cannot be appended.

@@ -68,7 +68,12 @@ struct SinkPartition {
 
 impl Sink {
     pub(super) fn new(verify: bool) -> Self {
-        Self { verify, topics: RwLock::new(HashMap::new()), generation: AtomicU64::new(0), counters: Counters::default() }
+        Self {
+            verify,
+            topics: RwLock::new(HashMap::new()),
+            generation: AtomicU64::new(0),
+            counters: Counters::default(),
+        }
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -94,7 +99,8 @@ impl Sink {
     /// The offset that the next record of a partition gets.
     pub(super) fn end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
         let topics = self.topics.read();
-        let partition = topics.get(&Key::Name(topic.into()))?.partitions.get(usize::try_from(partition).ok()?)?;
+        let partition =
+            topics.get(&Key::Name(topic.into()))?.partitions.get(usize::try_from(partition).ok()?)?;
         Some(if self.verify {
             partition.log.lock().end_offset()
         } else {

@@ -197,7 +197,10 @@ impl ClusterState {
     pub(crate) fn handle(&mut self, now: Instant, node: i32, connection: u64, frame: &[u8]) -> Reply {
         let mut body = Reader::new(frame);
         let Some(call) = Call::read(&mut body, now, node, connection) else {
-            self.violation(format!("connection {connection}: {} bytes that are no request header", frame.len()));
+            self.violation(format!(
+                "connection {connection}: {} bytes that are no request header",
+                frame.len()
+            ));
             return Reply::silent(Then::Close);
         };
         let served = self.range_of(call.api).is_some_and(|r| (r.min..=r.max).contains(&call.version));
@@ -205,7 +208,10 @@ impl ClusterState {
             if call.api == ApiKey::API_VERSIONS {
                 return handlers::api_versions::refuse(self, &call);
             }
-            self.violation(format!("connection {connection}: {} version {} is not served", call.api, call.version));
+            self.violation(format!(
+                "connection {connection}: {} version {} is not served",
+                call.api, call.version
+            ));
             return Reply::silent(Then::Close);
         }
         match call.api {
@@ -226,7 +232,10 @@ impl ClusterState {
         let request = match H::decode(&mut body, call.version).and_then(|r| body.finish().map(|()| r)) {
             Ok(request) => request,
             Err(error) => {
-                self.violation(format!("connection {}: {} v{}: {error}", call.connection, call.api, call.version));
+                self.violation(format!(
+                    "connection {}: {} v{}: {error}",
+                    call.connection, call.api, call.version
+                ));
                 return Reply::silent(Then::Close);
             }
         };
@@ -243,7 +252,9 @@ impl ClusterState {
         let plan = self.faults.plan(call.api, call.node, &targets);
         match plan.connection {
             Some(ConnectionFault::DropBefore) => return self.reply(call, &plan, Vec::new(), Then::Close),
-            Some(ConnectionFault::StopReading) => return self.reply(call, &plan, Vec::new(), Then::StopReading),
+            Some(ConnectionFault::StopReading) => {
+                return self.reply(call, &plan, Vec::new(), Then::StopReading);
+            }
             _ => {}
         }
         let answer = request.answer(self, call, &plan);

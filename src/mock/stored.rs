@@ -125,8 +125,8 @@ impl StoredBatch {
         let Some(view) = self.view() else { return };
         let Ok(records) = view.records(MAX_DECOMPRESSED) else { return };
         let header = view.header();
-        let append_time =
-            (header.attributes.timestamp_type == TimestampType::LogAppendTime).then_some(header.max_timestamp);
+        let append_time = (header.attributes.timestamp_type == TimestampType::LogAppendTime)
+            .then_some(header.max_timestamp);
         for record in records.iter().map_while(Result::ok) {
             out.push(StoredRecord {
                 offset: self.base_offset + i64::from(record.offset_delta),

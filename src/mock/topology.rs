@@ -110,7 +110,12 @@ impl Topology {
     }
 
     /// What `create_topic` would answer.
-    pub(crate) fn check_new_topic(&self, name: &str, partitions: i32, replicas: usize) -> Result<(), ErrorCode> {
+    pub(crate) fn check_new_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replicas: usize,
+    ) -> Result<(), ErrorCode> {
         if !is_legal_name(name) {
             return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
         }
@@ -127,7 +132,12 @@ impl Topology {
     }
 
     /// Creates a topic whose partitions are led by each broker in turn.
-    pub(crate) fn create_topic(&mut self, name: &str, partitions: i32, replicas: usize) -> Result<(), ErrorCode> {
+    pub(crate) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        replicas: usize,
+    ) -> Result<(), ErrorCode> {
         self.check_new_topic(name, partitions, replicas)?;
         let name: Arc<str> = Arc::from(name);
         self.created += 1;
@@ -141,8 +151,13 @@ impl Topology {
     fn new_partition(&self, index: i32, replicas: usize) -> Partition {
         let ids = self.node_ids();
         let first = usize::try_from(index).unwrap_or(0);
-        let replicas: Vec<i32> =
-            ids.iter().cycle().skip(first % ids.len().max(1)).take(replicas.min(ids.len())).copied().collect();
+        let replicas: Vec<i32> = ids
+            .iter()
+            .cycle()
+            .skip(first % ids.len().max(1))
+            .take(replicas.min(ids.len()))
+            .copied()
+            .collect();
         let mut in_sync: Vec<i32> = replicas.iter().copied().filter(|&r| self.is_alive(r)).collect();
         if in_sync.is_empty() {
             in_sync.extend(replicas.first());
@@ -174,7 +189,12 @@ impl Topology {
 
     /// Makes `node` the leader; it joins the replicas and the in-sync replicas if it was none. `None` leaves the
     /// partition without a leader.
-    pub(crate) fn set_leader(&mut self, topic: &str, partition: i32, node: Option<i32>) -> Result<(), ErrorCode> {
+    pub(crate) fn set_leader(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        node: Option<i32>,
+    ) -> Result<(), ErrorCode> {
         if node.is_some_and(|n| !self.is_alive(n)) {
             return Err(ErrorCode::BROKER_NOT_AVAILABLE);
         }
@@ -189,7 +209,12 @@ impl Topology {
     }
 
     /// Sets the in-sync replicas to those of `nodes` that are replicas; the leader always stays one.
-    pub(crate) fn set_in_sync(&mut self, topic: &str, partition: i32, nodes: &[i32]) -> Result<(), ErrorCode> {
+    pub(crate) fn set_in_sync(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        nodes: &[i32],
+    ) -> Result<(), ErrorCode> {
         let p = self.partition_or_unknown(topic, partition)?;
         let set: Vec<i32> =
             p.replicas.iter().copied().filter(|r| nodes.contains(r) || p.leader == Some(*r)).collect();

@@ -39,9 +39,10 @@ impl Handler for FetchRequest {
                 partitions: topic.partitions.iter().map(read).collect(),
             });
         }
-        let idle = responses.iter().flat_map(|t| &t.partitions).all(|p| {
-            p.error_code == ErrorCode::NONE && p.records.as_ref().is_none_or(Vec::is_empty)
-        });
+        let idle = responses
+            .iter()
+            .flat_map(|t| &t.partitions)
+            .all(|p| p.error_code == ErrorCode::NONE && p.records.as_ref().is_none_or(Vec::is_empty));
         let response =
             FetchResponse { throttle_time_ms: plan.throttle_ms(), responses, ..Default::default() };
         if idle && self.min_bytes > 0 {
@@ -77,8 +78,9 @@ fn read(
         ..Default::default()
     };
     let Some(topic) = topic else { return failed(ErrorCode::UNKNOWN_TOPIC_ID) };
-    let fault =
-        [When::Before, When::After].into_iter().find_map(|w| plan.error_for(w, topic, Some(wanted.partition)));
+    let fault = [When::Before, When::After]
+        .into_iter()
+        .find_map(|w| plan.error_for(w, topic, Some(wanted.partition)));
     if let Some(fault) = fault {
         return failed(fault.code);
     }

@@ -40,12 +40,9 @@ impl Handler for InitProducerIdRequest {
                 producer_id,
                 producer_epoch,
             },
-            Err(error_code) => InitProducerIdResponse {
-                throttle_time_ms,
-                error_code,
-                producer_id: -1,
-                producer_epoch: -1,
-            },
+            Err(error_code) => {
+                InitProducerIdResponse { throttle_time_ms, error_code, producer_id: -1, producer_epoch: -1 }
+            }
         })
     }
 }

@@ -32,7 +32,8 @@ impl Handler for ListOffsetsRequest {
     fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<ListOffsetsResponse> {
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
-            let partitions = topic.partitions.iter().map(|p| look_up(cluster, call, plan, &topic.name, p)).collect();
+            let partitions =
+                topic.partitions.iter().map(|p| look_up(cluster, call, plan, &topic.name, p)).collect();
             topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
         }
         Answer::Respond(ListOffsetsResponse { throttle_time_ms: plan.throttle_ms(), topics })

@@ -10,8 +10,8 @@ use crate::mock::log::{Appended, Rejection};
 use crate::mock::state::{Call, ClusterState};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use crate::protocol::messages::{ProduceRequest, ProduceResponse};
 use crate::protocol::record::RecordBatchView;
@@ -25,7 +25,8 @@ impl Handler for ProduceRequest {
         let mut targets = Vec::new();
         for topic in &self.topic_data {
             let Some(name) = name_of(cluster, topic) else { continue };
-            let one = |p: &PartitionProduceData| Target { topic: Arc::clone(&name), partition: Some(p.index) };
+            let one =
+                |p: &PartitionProduceData| Target { topic: Arc::clone(&name), partition: Some(p.index) };
             targets.extend(topic.partition_data.iter().map(one));
         }
         targets
@@ -117,7 +118,8 @@ fn append(
         (Err(rejection), _) => {
             if rejection.is_violation() {
                 let Rejection { code, message, .. } = &rejection;
-                cluster.violation(format!("connection {}: {topic}-{index}: {code}: {message}", call.connection));
+                cluster
+                    .violation(format!("connection {}: {topic}-{index}: {code}: {message}", call.connection));
             }
             refused(index, rejection)
         }
@@ -132,17 +134,22 @@ fn check_leader(
     index: i32,
 ) -> Result<i32, Box<PartitionProduceResponse>> {
     let Some(partition) = cluster.topology.partition(topic, index) else {
-        let none = Rejection::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "this server does not host the partition");
+        let none =
+            Rejection::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "this server does not host the partition");
         return Err(Box::new(refused(index, none)));
     };
     if partition.leader == Some(call.node) {
         return Ok(partition.leader_epoch);
     }
-    let mut response =
-        refused(index, Rejection::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, "another broker leads the partition"));
+    let mut response = refused(
+        index,
+        Rejection::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, "another broker leads the partition"),
+    );
     if call.version >= LEADER_HINTS_FROM {
-        response.current_leader =
-            LeaderIdAndEpoch { leader_id: id_or_none(partition.leader), leader_epoch: partition.leader_epoch };
+        response.current_leader = LeaderIdAndEpoch {
+            leader_id: id_or_none(partition.leader),
+            leader_epoch: partition.leader_epoch,
+        };
     }
     Err(Box::new(response))
 }
@@ -175,7 +182,12 @@ fn append_to_log(
     Ok(appended)
 }
 
-fn accepted(cluster: &ClusterState, topic: &str, index: i32, appended: &Appended) -> PartitionProduceResponse {
+fn accepted(
+    cluster: &ClusterState,
+    topic: &str,
+    index: i32,
+    appended: &Appended,
+) -> PartitionProduceResponse {
     PartitionProduceResponse {
         index,
         error_code: ErrorCode::NONE,
