@@ -1,12 +1,25 @@
 //! A synchronous, thread-based Kafka producer.
 
+mod accumulator;
+mod api;
 mod clock;
 pub mod config;
+mod delivery;
 mod error;
 pub mod mock;
+mod interceptor;
+mod metrics;
+pub mod partitioner;
 pub mod protocol;
 mod record;
+pub mod serializer;
 mod sync;
 
+pub use api::Producer;
+pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
-pub use record::TopicPartition;
+pub use interceptor::{Interceptor, Outcome};
+pub use metrics::MetricsSnapshot;
+pub use partitioner::{Choice, PartitionInfo, Partitioner};
+pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
+pub use serializer::{BytesSerializer, Serializer, StringSerializer};

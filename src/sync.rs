@@ -4,5 +4,5 @@
 //! `driver`, not by whoever takes the lock next.
 
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic;
+pub(crate) use std::sync::{Arc, OnceLock};

@@ -1,5 +1,7 @@
 //! Record batches against an independent implementation and independent decoders, and against hostile bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic like the test itself")]
+
 use kafka_producer::protocol::record::compression::{self, CodecError};
 use kafka_producer::protocol::record::{
     BATCH_HEADER_LEN, BatchAttributes, BatchError, BatchHeader, Compression, CompressionType, Compressor,
@@ -265,8 +267,8 @@ proptest! {
             // As if the checksum had been right.
             if let Ok(records) = batch.records(LIMIT) {
                 prop_assert!(records.bytes().len() <= LIMIT);
-                let seen = records.iter().flatten().map(|r| r.headers.count()).count();
-                prop_assert!(seen <= LIMIT / 7);
+                let headers: usize = records.iter().flatten().map(|record| record.headers.count()).sum();
+                prop_assert!(headers <= LIMIT / 2);
             }
             for codec in available() {
                 for body in [batch.body(), &batch.body()[..cut.index(batch.body().len() + 1)]] {
@@ -398,7 +400,7 @@ fn levels_reach_the_codec() {
 
 #[test]
 fn bombs_stop_at_the_limit() {
-    let zeros = vec![0u8; 64 << 20];
+    let zeros = vec![0u8; 16 << 20];
     let limit = 1 << 20;
     for codec in available() {
         let mut bomb = Vec::new();
@@ -418,5 +420,72 @@ fn an_absent_codec_says_which_feature_it_needs() {
         assert!(error.to_string().contains(&format!("feature \"{codec}\"")), "{error}");
         let error = compression::decompress(codec, b"", 10, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, CodecError::Unavailable(absent) if absent == codec));
+    }
+}
+
+/// One batch, five times, as Kafka's own Java client (4.3.0) writes it.
+#[rustfmt::skip]
+const FROM_JAVA: [(CompressionType, &str); 5] = [
+    (CompressionType::None, concat!(
+        "000000000000000000000081ffffffff02871791080000000000020000018bcfe568000000018bcfe568",
+        "28000000000000004d0004000000090000000340000000046b3130616263616263616263616263616263",
+        "616263616263616263004a00500201306162636162636162636162636162636162636162636162630402",
+        "68023102680110002804046b330100",
+    )),
+    (CompressionType::Gzip, concat!(
+        "00000000000000000000006bffffffff0263a133580001000000020000018bcfe568000000018bcfe568",
+        "28000000000000004d000400000009000000031f8b08000000000000ff7360606060c93634484c4ac68a",
+        "18bc18029818714ab3306530193265300a3068b0b0641b333200008c8c6efd50000000",
+    )),
+    (CompressionType::Snappy, concat!(
+        "000000000000000000000071ffffffff029c816cd40002000000020000018bcfe568000000018bcfe568",
+        "28000000000000004d0004000000090000000382534e415050590000000001000000010000002c502840",
+        "000000046b313061626352030014004a00500201621f0040040268023102680110002804046b330100",
+    )),
+    (CompressionType::Lz4, concat!(
+        "00000000000000000000006cffffffff0272355ce30003000000020000018bcfe568000000018bcfe568",
+        "28000000000000004d0004000000090000000304224d186040822c000000bf40000000046b3130616263",
+        "0300026f004a005002011f0006f002040268023102680110002804046b33010000000000",
+    )),
+    (CompressionType::Zstd, concat!(
+        "000000000000000000000069ffffffff020ef88fe90004000000020000018bcfe568000000018bcfe568",
+        "28000000000000004d0004000000090000000328b52ffd0058640100240240000000046b313061626300",
+        "4a00500201040268023102680110002804046b3301000200422dc5cf7901010000",
+    )),
+];
+
+#[test]
+fn batches_that_java_wrote() {
+    let value = Some(b"abc".repeat(8));
+    let plain = |timestamp, key: Option<&[u8]>, value: Option<Bytes>| Owned {
+        timestamp: BASE + timestamp,
+        key: key.map(<[u8]>::to_vec),
+        value,
+        headers: Vec::new(),
+    };
+    let mut expected =
+        [plain(0, Some(b"k1"), value.clone()), plain(40, None, value), plain(20, Some(b"k3"), None)];
+    expected[1].headers = vec![("h".to_owned(), Some(b"1".to_vec())), ("h".to_owned(), None)];
+    for (codec, hex) in FROM_JAVA.into_iter().filter(|(codec, _)| codec.is_available()) {
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let bytes: Bytes = (0..hex.len()).step_by(2).map(byte).collect();
+        let (batch, rest) = RecordBatchView::parse(&bytes).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(decode(&batch, 1000).unwrap(), expected, "{codec}");
+        let stamp = ProducerStamp { id: 77, epoch: 4, base_sequence: Some(9) };
+        let header = BatchHeader { producer: Some(stamp), ..header_of(&expected, codec) };
+        assert_eq!(*batch.header(), header);
+        assert_eq!(
+            header.stamp(batch.body().len(), std::iter::once(batch.body())),
+            bytes[..BATCH_HEADER_LEN]
+        );
+        // Formats leave an encoder its choices; these two have the same as Java's.
+        if matches!(codec, CompressionType::None | CompressionType::Snappy) {
+            let mut body = Vec::new();
+            write_body(&expected, &mut body);
+            let mut packed = Vec::new();
+            Compressor::new().compress(codec.into(), body.chunks(10), &mut packed).unwrap();
+            assert_eq!(packed, batch.body(), "{codec}");
+        }
     }
 }

@@ -27,6 +27,11 @@ impl Layout {
     pub(crate) fn nullable(self, nullable: bool) -> Self {
         Self { nullable, ..self }
     }
+
+    /// The least that a length prefix of `old` bytes takes.
+    fn length_size(self, old: usize) -> usize {
+        if self.flexible { 1 } else { old }
+    }
 }
 
 /// A type that may stand in a message: a primitive, a string, an array, or another declared struct.
@@ -69,8 +74,8 @@ primitive! {
 }
 
 impl Field for String {
-    fn min_size(_: Layout) -> usize {
-        1
+    fn min_size(layout: Layout) -> usize {
+        layout.length_size(2)
     }
     fn put(&self, w: &mut Writer, layout: Layout) -> Result<(), EncodeError> {
         w.string(self, layout.flexible)
@@ -81,8 +86,8 @@ impl Field for String {
 }
 
 impl Field for Option<String> {
-    fn min_size(_: Layout) -> usize {
-        1
+    fn min_size(layout: Layout) -> usize {
+        layout.length_size(2)
     }
     fn put(&self, w: &mut Writer, layout: Layout) -> Result<(), EncodeError> {
         check_null(self.is_none(), layout)?;
@@ -96,8 +101,8 @@ impl Field for Option<String> {
 }
 
 impl Field for Option<Vec<u8>> {
-    fn min_size(_: Layout) -> usize {
-        1
+    fn min_size(layout: Layout) -> usize {
+        layout.length_size(4)
     }
     fn put(&self, w: &mut Writer, layout: Layout) -> Result<(), EncodeError> {
         check_null(self.is_none(), layout)?;
@@ -111,8 +116,8 @@ impl Field for Option<Vec<u8>> {
 }
 
 impl<T: Field> Field for Vec<T> {
-    fn min_size(_: Layout) -> usize {
-        1
+    fn min_size(layout: Layout) -> usize {
+        layout.length_size(4)
     }
     fn put(&self, w: &mut Writer, layout: Layout) -> Result<(), EncodeError> {
         w.length(Some(self.len()), layout.flexible)?;
@@ -125,8 +130,8 @@ impl<T: Field> Field for Vec<T> {
 }
 
 impl<T: Field> Field for Option<Vec<T>> {
-    fn min_size(_: Layout) -> usize {
-        1
+    fn min_size(layout: Layout) -> usize {
+        layout.length_size(4)
     }
     fn put(&self, w: &mut Writer, layout: Layout) -> Result<(), EncodeError> {
         check_null(self.is_none(), layout)?;

@@ -19,6 +19,7 @@ pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
 pub mod produce;
+pub mod produce_fast;
 pub mod txn_offset_commit;
 
 pub use add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -120,4 +121,80 @@ known_apis!(
 pub fn choose_version(ours: RangeInclusive<i16>, theirs: (i16, i16)) -> Option<i16> {
     let newest = theirs.1.min(*ours.end());
     (newest >= theirs.0 && newest >= *ours.start()).then_some(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metadata::MetadataRequestTopic;
+    use super::*;
+    use crate::protocol::wire::DecodeErrorKind;
+
+    fn encode<M: Message>(message: &M, version: i16) -> Result<Vec<u8>, EncodeError> {
+        let mut w = Writer::new();
+        message.encode(&mut w, version)?;
+        Ok(w.into_parts().0)
+    }
+
+    #[test]
+    fn the_newest_shared_version_is_chosen() {
+        assert_eq!(choose_version(3..=13, (0, 11)), Some(11));
+        assert_eq!(choose_version(3..=13, (5, 20)), Some(13));
+        assert_eq!(choose_version(3..=13, (13, 13)), Some(13));
+        assert_eq!(choose_version(3..=13, (0, 2)), None);
+        assert_eq!(choose_version(3..=13, (14, 20)), None);
+        assert_eq!(choose_version(3..=13, (8, 7)), None);
+    }
+
+    #[test]
+    fn a_field_that_the_version_lacks_must_be_unset_or_ignorable() {
+        let request = InitProducerIdRequest { producer_id: 7, ..Default::default() };
+        let field = "InitProducerIdRequest.producer_id";
+        assert_eq!(encode(&request, 2), Err(EncodeError::FieldNotInVersion { field, version: 2 }));
+        assert!(encode(&request, 3).is_ok());
+        let request = ApiVersionsRequest { client_software_name: "x".into(), ..Default::default() };
+        assert_eq!(encode(&request, 2), Ok(Vec::new()));
+        let mut response = ProduceResponse::default();
+        response.node_endpoints.push(produce::NodeEndpoint::default());
+        let field = "ProduceResponse.node_endpoints";
+        assert_eq!(encode(&response, 9), Err(EncodeError::FieldNotInVersion { field, version: 9 }));
+        assert!(encode(&response, 10).is_ok());
+    }
+
+    #[test]
+    fn null_is_refused_where_the_version_has_none() {
+        let topic = MetadataRequestTopic { topic_id: [1; 16], name: None };
+        let request = MetadataRequest { topics: Some(vec![topic]), ..Default::default() };
+        let field = "MetadataRequestTopic.name";
+        assert_eq!(encode(&request, 9), Err(EncodeError::UnexpectedNull { field }));
+        let bytes = encode(&request, 12).unwrap();
+        assert_eq!(MetadataRequest::decode(&mut Reader::new(&bytes), 12), Ok(request));
+        let all = encode(&MetadataRequest { topics: None, ..Default::default() }, 1).unwrap();
+        assert_eq!(all, [0xff; 4]);
+        let error = MetadataRequest::decode(&mut Reader::new(&all), 0).unwrap_err();
+        assert_eq!(error.kind(), DecodeErrorKind::UnexpectedNull);
+    }
+
+    #[test]
+    fn fields_that_the_version_lacks_read_as_their_defaults() {
+        let bytes = encode(&MetadataRequest::default(), 1).unwrap();
+        let request = MetadataRequest::decode(&mut Reader::new(&bytes), 1).unwrap();
+        assert!(request.allow_auto_topic_creation);
+        let bytes = encode(&ProduceResponse::default(), 3).unwrap();
+        assert_eq!(ProduceResponse::decode(&mut Reader::new(&bytes), 3), Ok(ProduceResponse::default()));
+    }
+
+    #[test]
+    fn a_string_that_is_too_long_names_its_field() {
+        let request = FindCoordinatorRequest { key: "x".repeat(40_000), ..Default::default() };
+        let field = "FindCoordinatorRequest.key";
+        assert_eq!(encode(&request, 0), Err(EncodeError::TooLong { field }));
+    }
+
+    #[test]
+    fn every_known_api_has_a_name_and_versions() {
+        assert_eq!(ApiKey::KNOWN.len(), 15);
+        assert!(ApiKey::KNOWN.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(ApiKey::KNOWN.iter().all(|key| key.name() != "Unknown" && key.versions().is_some()));
+        assert_eq!(ApiKey::SASL_HANDSHAKE.versions(), None);
+    }
 }

@@ -335,3 +335,156 @@ impl<'r> Cursor<'r> {
         Some(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::record::{BatchAttributes, ProducerStamp, RecordBody};
+
+    const BASE: i64 = 1_700_000_000_000;
+    /// One record, value "hello"; no producer id. Made by hand with a bit-by-bit checksum.
+    const PLAIN: &str = "00000000000000000000003dffffffff02e641a44b0000000000000000018bcfe568000000018bcf\
+                         e56800ffffffffffffffffffffffffffff0000000116000000010a68656c6c6f00";
+    /// Two records: key "k", value "v1"; 7 ms later key "k", null value, headers h=1 and h=null. Transactional,
+    /// producer 0x1234, epoch 2, sequence 5.
+    const FULL: &str = "00000000000000000000004affffffff02418af3f90010000000010000018bcfe568000000018bcf\
+                        e5680700000000000012340002000000050000000212000000026b047631001c000e02026b010402\
+                        680231026801";
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap() as u8;
+        hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    }
+
+    fn header() -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            partition_leader_epoch: None,
+            attributes: BatchAttributes::default(),
+            last_offset_delta: 1,
+            base_timestamp: BASE,
+            max_timestamp: BASE + 7,
+            producer: None,
+            record_count: 2,
+        }
+    }
+
+    /// Two good records, 7 ms apart.
+    fn body() -> Vec<u8> {
+        let mut body = Vec::new();
+        RecordBody::without_headers(None, Some(b"a")).place(0, 0).write(&mut body);
+        RecordBody::without_headers(None, Some(b"b")).place(1, 7).write(&mut body);
+        body
+    }
+
+    fn validate(header: &BatchHeader, body: &[u8]) -> Result<(), String> {
+        let stamped = header.stamp(body.len(), std::iter::once(body));
+        let bytes = [&stamped[..], body].concat();
+        let (batch, rest) = RecordBatchView::parse(&bytes).map_err(|error| error.to_string())?;
+        assert!(rest.is_empty());
+        batch.validate(1 << 20).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn golden_plain() {
+        let bytes = unhex(PLAIN);
+        let (batch, rest) = RecordBatchView::parse(&bytes).unwrap();
+        assert!(rest.is_empty());
+        let records = batch.validate(100).unwrap();
+        let record = records.iter().next().unwrap().unwrap();
+        assert_eq!((record.key, record.value), (None, Some(&b"hello"[..])));
+        let expected = BatchHeader { last_offset_delta: 0, max_timestamp: BASE, record_count: 1, ..header() };
+        assert_eq!(*batch.header(), expected);
+        let mut ours = Vec::new();
+        RecordBody::without_headers(None, Some(b"hello")).place(0, 0).write(&mut ours);
+        let stamped = expected.stamp(ours.len(), std::iter::once(&ours[..]));
+        assert_eq!([&stamped[..], &ours].concat(), bytes);
+    }
+
+    #[test]
+    fn golden_full() {
+        let bytes = unhex(FULL);
+        let (batch, _) = RecordBatchView::parse(&bytes).unwrap();
+        let expected = BatchHeader {
+            attributes: BatchAttributes { transactional: true, ..BatchAttributes::default() },
+            producer: Some(ProducerStamp { id: 0x1234, epoch: 2, base_sequence: Some(5) }),
+            ..header()
+        };
+        assert_eq!(*batch.header(), expected);
+        let records = batch.validate(100).unwrap();
+        let last = records.iter().last().unwrap().unwrap();
+        assert_eq!((last.offset_delta, last.timestamp_delta), (1, 7));
+        assert_eq!((last.key, last.value), (Some(&b"k"[..]), None));
+        assert_eq!(last.headers.collect::<Vec<_>>(), [("h", Some(&b"1"[..])), ("h", None)]);
+
+        let headers: [(&str, Option<&[u8]>); 2] = [("h", Some(b"1")), ("h", None)];
+        let mut ours = Vec::new();
+        RecordBody::without_headers(Some(b"k"), Some(b"v1")).place(0, 0).write(&mut ours);
+        RecordBody::new(Some(b"k"), None, headers.into_iter()).place(1, 7).write(&mut ours);
+        let stamped = expected.stamp(ours.len(), ours.chunks(3));
+        assert_eq!([&stamped[..], &ours].concat(), bytes);
+    }
+
+    #[test]
+    fn headers_that_disagree_with_the_records() {
+        assert_eq!(validate(&header(), &body()), Ok(()));
+        let bad = |change: fn(&mut BatchHeader)| {
+            let mut header = header();
+            change(&mut header);
+            validate(&header, &body()).unwrap_err()
+        };
+        assert!(bad(|h| h.last_offset_delta = 2).contains("last offset delta"));
+        assert!(bad(|h| h.last_offset_delta = -1).contains("last offset delta"));
+        assert!(bad(|h| h.record_count = -1).contains("record count"));
+        assert!(bad(|h| h.max_timestamp += 1).contains("max timestamp"));
+        assert!(bad(|h| h.base_timestamp = i64::MAX).contains("overflows"));
+        assert!(bad(|h| (h.record_count, h.last_offset_delta) = (1, 0)).contains("left after"));
+        assert!(bad(|h| (h.record_count, h.last_offset_delta) = (0, 0)).contains("no records"));
+        let many = bad(|h| (h.record_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1));
+        assert!(many.contains("more records"));
+    }
+
+    #[test]
+    fn records_that_disagree_with_the_header() {
+        let bad = |body: &[u8]| validate(&header(), body).unwrap_err();
+        assert!(bad(&[body(), vec![0]].concat()).contains("left after"));
+        assert!(bad(&body()[..body().len() - 1]).contains("cut short"));
+        let mut gap = Vec::new();
+        RecordBody::without_headers(None, Some(b"a")).place(0, 0).write(&mut gap);
+        RecordBody::without_headers(None, Some(b"b")).place(2, 7).write(&mut gap);
+        assert!(bad(&gap).contains("not its index"));
+        for (reason, record) in [
+            ("negative length", &[0x01, 0, 0, 0, 1, 1, 0][..]),
+            ("longer than its fields", &[0x0e, 0, 0, 0, 1, 1, 0, 0]),
+            ("negative header count", &[0x0c, 0, 0, 0, 1, 1, 1]),
+            ("header without a name", &[0x10, 0, 0, 0, 1, 1, 2, 1, 1]),
+            ("not UTF-8", &[0x12, 0, 0, 0, 1, 1, 2, 2, 0xff, 1]),
+            ("malformed key", &[0x0c, 0, 0, 0, 3, 1, 0]),
+            ("malformed value", &[0x0c, 0, 0, 0, 1, 4, 0]),
+        ] {
+            let padded = [record, &[0; 7]].concat();
+            assert!(bad(&padded).contains(reason), "{reason}: {}", bad(&padded));
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be() {
+        let good = unhex(FULL);
+        let bad = |at: usize, to: &[u8]| {
+            let mut bytes = good.clone();
+            bytes[at..at + to.len()].copy_from_slice(to);
+            RecordBatchView::parse(&bytes).unwrap_err()
+        };
+        assert!(matches!(bad(16, &[1]), BatchError::Magic(1)));
+        assert!(matches!(bad(8, &[0xff]), BatchError::Header("length")));
+        assert!(matches!(bad(8, &[0, 0, 0, 48]), BatchError::Header("length")));
+        assert!(matches!(bad(8, &[0x7f]), BatchError::Truncated));
+        assert!(matches!(bad(22, &[0x15]), BatchError::Header(_)));
+        assert!(matches!(bad(43, &[0xff]), BatchError::Header(_)));
+        assert!(matches!(bad(53, &[0xff]), BatchError::Header(_)));
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let (batch, _) = RecordBatchView::parse(&flipped).unwrap();
+        assert!(matches!(batch.verify_crc(), Err(BatchError::Checksum { .. })));
+    }
+}

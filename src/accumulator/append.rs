@@ -1,0 +1,289 @@
+//! Appending one record: the end of `send`, on the application's thread.
+//!
+//! Two steps, as in Java: try under the partition's lock; if that needs memory or a new batch, let go of the lock, get
+//! them, and try again (another thread may have begun a batch meanwhile).
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use super::batch::Fresh;
+use super::chunks::{Body, ChunkList};
+use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
+use super::partition::{Append, PartitionEntry, Route, Supplies};
+use super::sticky;
+use super::{Lost, RecordAccumulator, TopicLease, closed_error};
+use crate::clock;
+use crate::delivery::{DeliveryFuture, RecordFacts};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::record::{RecordBody, RecordSink};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// Whether a caller may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    /// Not at all.
+    Never,
+    /// Until then.
+    Until(Instant),
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Partition(usize),
+    /// Where the sticky choice is now.
+    Sticky,
+}
+
+/// What an append holds while it tries; goes back where it came from if it is not used.
+struct Held<'a> {
+    acc: &'a RecordAccumulator,
+    entry: &'a PartitionEntry,
+    spare: Vec<Chunk>,
+    fresh: Option<Fresh>,
+}
+
+impl Held<'_> {
+    fn release(&mut self) {
+        if !self.spare.is_empty() {
+            self.acc.pool.give_back(self.spare.drain(..));
+        }
+        if let Some(fresh) = self.fresh.take() {
+            self.entry.batch_ended();
+            self.acc.unfinished.end(fresh.generation);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl RecordAccumulator {
+    /// Appends `record`; returns its handle.
+    ///
+    /// # Errors
+    /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
+    pub(crate) fn append<'r, H>(
+        &self,
+        topic: &TopicLease,
+        target: Target,
+        record: &RecordBody<'r, H>,
+        facts: RecordFacts,
+        wait: Wait,
+    ) -> Result<DeliveryFuture, Error>
+    where
+        H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
+    {
+        let mut switched = false;
+        loop {
+            let (entry, route) = self.destination(topic, target, switched)?;
+            match self.append_to(entry, route, record, facts, wait)? {
+                Some((future, switch)) => {
+                    if switch {
+                        self.next_sticky(topic);
+                    }
+                    return Ok(future);
+                }
+                None => {
+                    self.next_sticky(topic);
+                    switched = true;
+                }
+            }
+        }
+    }
+
+    fn destination<'t>(
+        &self,
+        topic: &'t TopicLease,
+        target: Target,
+        switched: bool,
+    ) -> Result<(&'t Arc<PartitionEntry>, Route), Error> {
+        let partitions = topic.snapshot().map_or(&[][..], |s| &s.partitions);
+        let (at, route) = match target {
+            Target::Partition(at) => (at, Route::Fixed),
+            Target::Sticky => {
+                let sticky = topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed)) as usize;
+                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic) };
+                (at, if switched { Route::StickyHere } else { Route::Sticky })
+            }
+        };
+        match partitions.get(at) {
+            Some(entry) => Ok((entry, route)),
+            None => Err(Error::new(
+                ErrorKind::Partitioning,
+                format!("partition {at} does not exist; the topic has {}", partitions.len()),
+            )),
+        }
+    }
+
+    /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
+    fn next_sticky(&self, topic: &TopicLease) -> usize {
+        let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
+        let queue_len = |at: usize| {
+            snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog())
+        };
+        let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
+        entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
+        at
+    }
+
+    /// `None` if the record should go to another partition.
+    fn append_to<'r, H>(
+        &self,
+        entry: &Arc<PartitionEntry>,
+        route: Route,
+        record: &RecordBody<'r, H>,
+        facts: RecordFacts,
+        wait: Wait,
+    ) -> Result<Option<(DeliveryFuture, bool)>, Error>
+    where
+        H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
+    {
+        let mut held = Held { acc: self, entry, spare: Vec::new(), fresh: None };
+        let ratio = entry.ratio();
+        loop {
+            let mut supplies = Supplies {
+                limits: self.limits,
+                ratio,
+                spare: &mut held.spare,
+                fresh: &mut held.fresh,
+                pool: &self.pool,
+            };
+            let result = entry.queue.lock().try_append(record, facts.timestamp, route, &mut supplies);
+            match result {
+                Append::Done { completion, index, notify, switch } => {
+                    if notify {
+                        self.signals.partition(entry);
+                        self.help_sealing(entry, wait);
+                    }
+                    return Ok(Some((DeliveryFuture::new(completion, index, facts), switch)));
+                }
+                Append::NeedsChunks(chunks) => self.supply(&mut held, chunks, wait)?,
+                Append::NeedsBatch { chunks } => {
+                    self.supply(&mut held, chunks, wait)?;
+                    if held.fresh.is_none() {
+                        held.fresh = Some(self.fresh(entry)?);
+                    }
+                }
+                Append::Switch => {
+                    self.signals.partition(entry);
+                    self.help_sealing(entry, wait);
+                    return Ok(None);
+                }
+                Append::Closed => return Err(closed_error()),
+            }
+        }
+    }
+
+    fn fresh(&self, entry: &PartitionEntry) -> Result<Fresh, Error> {
+        let completion = self.new_completion(entry).ok_or_else(closed_error)?;
+        entry.batch_began(1);
+        Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1) })
+    }
+
+    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
+    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait) -> Result<(), Error> {
+        if chunks == 0 {
+            return Ok(());
+        }
+        let leader = held.entry.leader();
+        if self.pool.try_take(leader, chunks, &mut held.spare).is_ok() {
+            return Ok(());
+        }
+        let wanted = chunks + held.spare.len();
+        held.release();
+        let taken = match wait {
+            Wait::Never => self.pool.try_take(leader, wanted, &mut held.spare),
+            Wait::Until(deadline) => {
+                self.metrics.buffer_waits.increment();
+                self.pressure.fetch_add(1, Ordering::SeqCst);
+                self.signals.sweep();
+                let taken = self.pool.take(leader, wanted, deadline, &mut held.spare);
+                self.pressure.fetch_sub(1, Ordering::SeqCst);
+                taken
+            }
+        };
+        taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
+    }
+
+    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait) -> Error {
+        let how_long = match wait {
+            Wait::Never => "is taken",
+            Wait::Until(_) => "stayed taken for max.block.ms",
+        };
+        let what = match bound {
+            Bound::Closed => return closed_error(),
+            Bound::BufferMemory => format!("buffer.memory ({} bytes) {how_long}", self.pool.total()),
+            Bound::BrokerShare => format!(
+                "the share of buffer.memory that one broker's partitions may hold \
+                 (buffer.memory.per.broker.ratio) {how_long} for broker {}",
+                entry.leader()
+            ),
+        };
+        Error::new(ErrorKind::BufferExhausted, what).with_topic_partition(entry.tp.clone()).with_retriable(true)
+    }
+
+    /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not
+    /// block does not compress either.
+    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait) {
+        if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
+            return;
+        }
+        self.sealer.try_help(|seal| {
+            let Some((created, batch)) = entry.queue.lock().take_to_seal() else { return };
+            let lost = Lost::of(batch.get());
+            match seal(batch) {
+                Ok(sealed) => {
+                    let sealed = self.learn_ratio(entry, sealed);
+                    entry.queue.lock().put_sealed(sealed);
+                }
+                Err(error) => {
+                    entry.queue.lock().forget_sealing(created);
+                    self.fail_lost(entry, &lost, error);
+                }
+            }
+            self.signals.partition(entry);
+        });
+    }
+}
+
+/// A body outside the pool's bounds, for the parts of a split batch.
+pub(super) fn body_of(pool: &Arc<MemoryPool>, leader: i32, bytes: &[u8]) -> Body {
+    let size = pool.chunk_size();
+    let mut chunks = Vec::new();
+    pool.take_anyway(leader, bytes.len().div_ceil(size).max(1), &mut chunks);
+    // At least one chunk was taken.
+    let first = chunks.pop().unwrap_or_else(|| Chunk::loose(bytes.len(), leader));
+    let mut list = ChunkList::new(first, size);
+    list.across(&mut chunks).put(bytes);
+    Body::new(list, bytes.len(), pool.clone())
+}
+
+/// A random number per thread (xorshift): it only has to spread the sticky choice.
+fn random() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = const { Cell::new(0) };
+    }
+    STATE.with(|state| {
+        let mut x = state.get();
+        if x == 0 {
+            x = seed();
+        }
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        state.set(x);
+        x >> 11
+    })
+}
+
+/// The standard library's per-process random keys, so that processes and threads start apart.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() | 1
+}

@@ -1,0 +1,217 @@
+//! A batch from its first record to its last byte: open, closed, sealed.
+//!
+//! ```text
+//! OpenBatch --close--> ClosedBatch --seal (compress)--> Batch --> engine
+//! ```
+//! Each state is a type of its own and moves by value, so that nothing can be appended to what is being compressed, or
+//! compressed while it is being written. An open batch is guarded by its partition's lock; later states have one owner.
+
+use std::time::Instant;
+
+use super::chunks::{Body, ChunkList};
+use super::memory::{Chunk, MemoryPool};
+use crate::delivery::BatchCompletion;
+use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, RecordBody};
+use crate::sync::Arc;
+
+/// What a new batch needs that is made outside the partition's lock.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(super) completion: Arc<BatchCompletion>,
+    pub(super) created: Instant,
+    pub(super) generation: u64,
+}
+
+/// A batch that takes records.
+#[derive(Debug)]
+pub(crate) struct OpenBatch {
+    chunks: ChunkList,
+    len: usize,
+    count: u32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    life: Fresh,
+}
+
+/// How large batches may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SizeLimits {
+    /// `batch.size`: bounds the estimated size as it will be written, header included.
+    pub(crate) batch_size: usize,
+    /// Bounds the bytes before compression, which are what holds memory.
+    pub(crate) raw_cap: usize,
+}
+
+/// Whether a record goes into an open batch.
+pub(super) enum Fit {
+    Yes,
+    /// Yes, with this many more chunks.
+    NeedsChunks(usize),
+    No,
+}
+
+impl OpenBatch {
+    /// Begins a batch in `first`.
+    pub(super) fn new(first: Chunk, chunk_size: usize, timestamp: i64, life: Fresh) -> Self {
+        Self {
+            chunks: ChunkList::new(first, chunk_size),
+            len: 0,
+            count: 0,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            life,
+        }
+    }
+
+    pub(super) fn completion(&self) -> &Arc<BatchCompletion> {
+        &self.life.completion
+    }
+
+    pub(super) fn created(&self) -> Instant {
+        self.life.created
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.life.generation
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// What the batch would take on the wire with `more` bytes in it, as far as the codec's past tells.
+    #[inline]
+    fn estimate(&self, more: usize, ratio: f32) -> usize {
+        let raw = self.len + more;
+        BATCH_HEADER_LEN + if ratio >= 1.0 { raw } else { (raw as f32 * ratio) as usize }
+    }
+
+    /// Whether nothing more should be put in.
+    #[inline]
+    pub(super) fn is_full(&self, limits: SizeLimits, ratio: f32) -> bool {
+        self.estimate(0, ratio) >= limits.batch_size || self.len >= limits.raw_cap
+    }
+
+    /// Whether a record of `len` encoded bytes goes in, given `spare` chunks. The first record always does.
+    #[inline]
+    pub(super) fn fit(&self, len: usize, limits: SizeLimits, ratio: f32, spare: usize) -> Fit {
+        let fits = self.estimate(len, ratio) <= limits.batch_size && self.len + len <= limits.raw_cap;
+        if self.count > 0 && (!fits || self.count == i32::MAX as u32) {
+            return Fit::No;
+        }
+        let over = len.saturating_sub(self.chunks.room());
+        if over == 0 {
+            return Fit::Yes;
+        }
+        let missing = over.div_ceil(self.chunk_size()).saturating_sub(spare);
+        if missing == 0 { Fit::Yes } else { Fit::NeedsChunks(missing) }
+    }
+
+    fn chunk_size(&self) -> usize {
+        self.chunks.chunk_size()
+    }
+
+    /// Encoded length of `record` at the end of this batch.
+    #[inline]
+    pub(super) fn len_of<'a, H>(&self, record: &RecordBody<'a, H>, timestamp: i64) -> usize
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        record.place(self.count as i32, timestamp.wrapping_sub(self.base_timestamp)).encoded_len()
+    }
+
+    /// Appends; [`fit`](Self::fit) said yes. Returns the record's index.
+    #[inline]
+    pub(super) fn push<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        timestamp: i64,
+        spare: &mut Vec<Chunk>,
+    ) -> u32
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let index = self.count;
+        let placed = record.place(index as i32, timestamp.wrapping_sub(self.base_timestamp));
+        let len = placed.encoded_len();
+        if len <= self.chunks.room() {
+            placed.write(self.chunks.current());
+        } else {
+            placed.write(&mut self.chunks.across(spare));
+        }
+        self.len += len;
+        self.count += 1;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        index
+    }
+
+    pub(super) fn close(self, pool: &Arc<MemoryPool>) -> ClosedBatch {
+        ClosedBatch(Batch {
+            body: Arc::new(Body::new(self.chunks, self.len, pool.clone())),
+            raw_len: self.len,
+            codec: CompressionType::None,
+            records: self.count,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            completion: self.life.completion,
+            created: self.life.created,
+            generation: self.life.generation,
+        })
+    }
+}
+
+/// A batch that takes no more records and is not compressed yet.
+#[derive(Debug)]
+pub(crate) struct ClosedBatch(Batch);
+
+impl ClosedBatch {
+    pub(super) fn get(&self) -> &Batch {
+        &self.0
+    }
+
+    /// Sends it as it is.
+    pub(super) fn into_batch(self) -> Batch {
+        self.0
+    }
+
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.0.body.slices()
+    }
+
+    /// Puts the compressed bytes in place of the raw ones, unless they are not smaller.
+    pub(super) fn seal(mut self, codec: CompressionType, compressed: &[u8]) -> Batch {
+        let worth_it = compressed.len() < self.0.raw_len;
+        if worth_it {
+            if let Some(body) = Arc::get_mut(&mut self.0.body) {
+                if body.replace(compressed) {
+                    self.0.codec = codec;
+                }
+            }
+        }
+        self.0
+    }
+}
+
+/// A batch ready to be stamped and sent: its body never changes again.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) body: Arc<Body>,
+    /// Bytes before compression.
+    pub(crate) raw_len: usize,
+    pub(crate) codec: CompressionType,
+    pub(crate) records: u32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) completion: Arc<BatchCompletion>,
+    /// When its first record came: `linger.ms` and `delivery.timeout.ms` count from here.
+    pub(crate) created: Instant,
+    /// Which flush waits for it.
+    pub(crate) generation: u64,
+}
+
+impl Batch {
+    /// Bytes on the wire, header included.
+    pub(crate) fn wire_len(&self) -> usize {
+        BATCH_HEADER_LEN + self.body.len()
+    }
+}

@@ -1,0 +1,88 @@
+//! What each application thread remembers of topics, so that a steady-state `send` looks nothing up.
+//!
+//! Thread-local, no lock: a small direct-mapped table by producer and topic name. An entry is moved out while a `send`
+//! uses it, which costs no reference count and lets user code inside that `send` send as well.
+
+use std::cell::RefCell;
+
+use super::RecordAccumulator;
+use super::topics::{TopicEntry, TopicSnapshot};
+use crate::sync::Arc;
+
+const SLOTS: usize = 64;
+
+/// A topic as this thread saw it last.
+struct Cached {
+    producer: u64,
+    epoch: u64,
+    entry: Arc<TopicEntry>,
+    snapshot: Arc<TopicSnapshot>,
+}
+
+thread_local! {
+    static TOPICS: RefCell<[Option<Cached>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
+}
+
+/// A topic for the time of one `send`; goes back into the thread's table when dropped.
+pub(crate) struct TopicLease {
+    cached: Option<Cached>,
+    slot: usize,
+}
+
+impl TopicLease {
+    /// What this thread remembers of the topic, if that is still current.
+    #[inline]
+    pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
+        let slot = slot_of(acc.id, name);
+        let cached = TOPICS.try_with(|t| t.try_borrow_mut().ok().and_then(|mut t| t[slot].take())).ok()??;
+        let current = cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
+        current.then_some(Self { cached: Some(cached), slot })
+    }
+
+    pub(super) fn new(
+        acc: &RecordAccumulator,
+        entry: Arc<TopicEntry>,
+        epoch: u64,
+        snapshot: Arc<TopicSnapshot>,
+    ) -> Self {
+        let slot = slot_of(acc.id, &entry.name);
+        Self { cached: Some(Cached { producer: acc.id, epoch, entry, snapshot }), slot }
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<&Arc<TopicEntry>> {
+        self.cached.as_ref().map(|c| &c.entry)
+    }
+
+    #[inline]
+    pub(crate) fn snapshot(&self) -> Option<&TopicSnapshot> {
+        self.cached.as_ref().map(|c| &*c.snapshot)
+    }
+}
+
+impl Drop for TopicLease {
+    #[inline]
+    fn drop(&mut self) {
+        let cached = self.cached.take();
+        // While a thread ends its table may be gone; then there is nothing to remember.
+        let _ = TOPICS.try_with(|t| {
+            if let Ok(mut t) = t.try_borrow_mut() {
+                t[self.slot] = cached;
+            }
+        });
+    }
+}
+
+/// Cheap and only has to spread: names that share a slot replace one another.
+#[inline]
+fn slot_of(producer: u64, name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let mut h = producer ^ (bytes.len() as u64) << 32;
+    for part in bytes.rchunks(8).take(4) {
+        let mut word = [0u8; 8];
+        word[..part.len()].copy_from_slice(part);
+        h = (h ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^= h >> 29;
+    }
+    (h as usize) % SLOTS
+}

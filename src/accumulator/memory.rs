@@ -1,0 +1,372 @@
+//! `buffer.memory`: chunks lent to batches, and the fair queue of those who wait for one.
+//!
+//! Owns every chunk that is not lent. Application threads take and wait, whoever drops a batch's body gives back. One
+//! lock, a leaf; each waiter has a condition variable of its own. Must not know records or partitions, only which
+//! leader a chunk is for: with several leaders in use one of them holds at most its share, so that a stalled broker
+//! cannot take all memory from the others.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex};
+
+/// The leader that chunks of a partition without one are counted under.
+pub(crate) const NO_LEADER: i32 = -1;
+
+/// A piece of a batch's body. `bytes.capacity()` never grows: writers stop at the pool's chunk size.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    leader: i32,
+}
+
+/// Which bound kept a request for memory from being met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// All of `buffer.memory` is lent, or promised to those who waited longer.
+    BufferMemory,
+    /// This leader's partitions hold their share (`buffer.memory.per.broker.ratio`).
+    BrokerShare,
+    /// The producer closed.
+    Closed,
+}
+
+impl Chunk {
+    /// A chunk that the pool did not lend.
+    pub(super) fn loose(size: usize, leader: i32) -> Self {
+        Self { bytes: Vec::with_capacity(size), leader }
+    }
+}
+
+pub(crate) struct MemoryPool {
+    total: usize,
+    chunk_size: usize,
+    /// What one leader may hold while several are in use.
+    share: usize,
+    waiting: AtomicUsize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Bytes lent. Exceeds `total` only by what [`MemoryPool::take_anyway`] lent.
+    lent: usize,
+    spare: Vec<Vec<u8>>,
+    held: HashMap<i32, usize>,
+    several_leaders: bool,
+    /// In order of arrival; granted ones stay until their thread has collected.
+    waiters: VecDeque<Waiter>,
+    next_ticket: u64,
+    closed: bool,
+}
+
+struct Waiter {
+    ticket: u64,
+    leader: i32,
+    chunks: usize,
+    granted: Option<Vec<Chunk>>,
+    wake: Arc<Condvar>,
+}
+
+impl MemoryPool {
+    pub(crate) fn new(total: usize, chunk_size: usize, share_ratio: f64) -> Self {
+        let share = ((total as f64 * share_ratio) as usize).clamp(chunk_size.min(total), total);
+        Self {
+            total,
+            chunk_size,
+            share,
+            waiting: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                lent: 0,
+                spare: Vec::new(),
+                held: HashMap::new(),
+                several_leaders: false,
+                waiters: VecDeque::new(),
+                next_ticket: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    pub(crate) fn chunk_size(&self) -> usize {
+        self.chunk_size
+    }
+
+    /// Whether `chunks` could ever be lent at once.
+    pub(crate) fn can_ever_lend(&self, chunks: usize) -> bool {
+        chunks.saturating_mul(self.chunk_size) <= self.total
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    pub(crate) fn available(&self) -> usize {
+        self.total.saturating_sub(self.state.lock().lent)
+    }
+
+    /// Threads that wait. Ends linger everywhere: memory comes back only when batches go out.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether partitions of several leaders are in use, and so whether shares apply.
+    pub(crate) fn set_several_leaders(&self, several: bool) {
+        let mut state = self.state.lock();
+        state.several_leaders = several;
+        self.grant(&mut state);
+    }
+
+    /// Moves `chunks` chunks into `into`, or says which bound forbids it. Never blocks, never overtakes a waiter.
+    pub(crate) fn try_take(&self, leader: i32, chunks: usize, into: &mut Vec<Chunk>) -> Result<(), Bound> {
+        let mut state = self.state.lock();
+        self.check(&state, leader, chunks, None)?;
+        self.lend(&mut state, leader, chunks, into);
+        Ok(())
+    }
+
+    /// Like [`try_take`](Self::try_take), but waits its turn until `deadline`.
+    pub(crate) fn take(
+        &self,
+        leader: i32,
+        chunks: usize,
+        deadline: Instant,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), Bound> {
+        let mut state = self.state.lock();
+        match self.check(&state, leader, chunks, None) {
+            Ok(()) => {
+                self.lend(&mut state, leader, chunks, into);
+                return Ok(());
+            }
+            Err(Bound::Closed) => return Err(Bound::Closed),
+            Err(Bound::BufferMemory | Bound::BrokerShare) => {}
+        }
+        let wake = Arc::new(Condvar::new());
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiters.push_back(Waiter { ticket, leader, chunks, granted: None, wake: wake.clone() });
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut late = false;
+        let result = loop {
+            let at = state.waiters.iter().position(|w| w.ticket == ticket);
+            let Some(granted) = at.map(|at| state.waiters[at].granted.take()) else {
+                break Err(Bound::Closed);
+            };
+            if let Some(chunks) = granted {
+                into.extend(chunks);
+                break Ok(());
+            }
+            if state.closed {
+                break Err(Bound::Closed);
+            }
+            if late {
+                break self.check(&state, leader, chunks, Some(ticket)).and(Err(Bound::BufferMemory));
+            }
+            late = wake.wait_until(&mut state, deadline).timed_out();
+        };
+        state.waiters.retain(|w| w.ticket != ticket);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Who leaves the queue may have been what those behind waited for.
+        self.grant(&mut state);
+        result
+    }
+
+    /// Lends without asking, for the parts of a split batch: it must not wait for memory that only its own end frees.
+    pub(crate) fn take_anyway(&self, leader: i32, chunks: usize, into: &mut Vec<Chunk>) {
+        self.lend(&mut self.state.lock(), leader, chunks, into);
+    }
+
+    /// Takes chunks back and hands them to whoever waits longest and may have them.
+    pub(crate) fn give_back(&self, chunks: impl Iterator<Item = Chunk>) {
+        let mut state = self.state.lock();
+        for mut chunk in chunks {
+            state.lent = state.lent.saturating_sub(self.chunk_size);
+            if let Some(held) = state.held.get_mut(&chunk.leader) {
+                *held = held.saturating_sub(self.chunk_size);
+            }
+            chunk.bytes.clear();
+            if (state.spare.len() + 1) * self.chunk_size + state.lent <= self.total {
+                state.spare.push(chunk.bytes);
+            }
+        }
+        self.grant(&mut state);
+    }
+
+    /// Refuses all requests from now on and wakes those who wait.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        for waiter in &state.waiters {
+            waiter.wake.notify_one();
+        }
+    }
+
+    /// Whether a request may be met now. `own` is the ticket of the asker if it stands in the queue itself.
+    fn check(&self, state: &State, leader: i32, chunks: usize, own: Option<u64>) -> Result<(), Bound> {
+        if state.closed {
+            return Err(Bound::Closed);
+        }
+        let bytes = chunks * self.chunk_size;
+        if self.over_share(state, leader, bytes) {
+            return Err(Bound::BrokerShare);
+        }
+        let overtakes = state
+            .waiters
+            .iter()
+            .take_while(|w| Some(w.ticket) != own)
+            .filter(|w| w.granted.is_none())
+            .any(|w| w.leader == leader || !self.over_share(state, w.leader, w.chunks * self.chunk_size));
+        if overtakes || state.lent + bytes > self.total {
+            return Err(Bound::BufferMemory);
+        }
+        Ok(())
+    }
+
+    /// A request bigger than the share itself is met once its leader holds nothing, or it would wait for ever.
+    fn over_share(&self, state: &State, leader: i32, bytes: usize) -> bool {
+        let held = state.held.get(&leader).copied().unwrap_or(0);
+        state.several_leaders && held > 0 && held + bytes > self.share
+    }
+
+    fn lend(&self, state: &mut State, leader: i32, chunks: usize, into: &mut Vec<Chunk>) {
+        let bytes = chunks * self.chunk_size;
+        state.lent += bytes;
+        *state.held.entry(leader).or_insert(0) += bytes;
+        for _ in 0..chunks {
+            let bytes = state.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.chunk_size));
+            into.push(Chunk { bytes, leader });
+        }
+    }
+
+    /// Serves the queue in order. A waiter over its leader's share is passed by; one that lacks memory stops the queue,
+    /// so that a big request is not starved by small ones.
+    fn grant(&self, state: &mut State) {
+        let mut at = 0;
+        while let Some(waiter) = state.waiters.get(at) {
+            let (leader, chunks, open) = (waiter.leader, waiter.chunks, waiter.granted.is_none());
+            let bytes = chunks * self.chunk_size;
+            let earlier_of_same_leader =
+                state.waiters.iter().take(at).any(|w| w.leader == leader && w.granted.is_none());
+            if open && !earlier_of_same_leader && !self.over_share(state, leader, bytes) {
+                if state.lent + bytes > self.total {
+                    return;
+                }
+                let mut granted = Vec::with_capacity(chunks);
+                self.lend(state, leader, chunks, &mut granted);
+                if let Some(waiter) = state.waiters.get_mut(at) {
+                    waiter.granted = Some(granted);
+                    waiter.wake.notify_one();
+                }
+            }
+            at += 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for MemoryPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryPool").field("total", &self.total).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn soon() -> Instant {
+        crate::clock::now() + Duration::from_secs(20)
+    }
+
+    fn wait_for_waiters(pool: &MemoryPool, n: usize) {
+        while pool.state.lock().waiters.iter().filter(|w| w.granted.is_none()).count() < n {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn lends_up_to_the_total_and_reuses_what_comes_back() {
+        let pool = MemoryPool::new(40, 10, 1.0);
+        let mut chunks = Vec::new();
+        pool.try_take(1, 4, &mut chunks).unwrap();
+        assert_eq!(pool.try_take(1, 1, &mut Vec::new()), Err(Bound::BufferMemory));
+        let address = chunks[3].bytes.as_ptr();
+        pool.give_back(chunks.drain(3..));
+        pool.try_take(1, 1, &mut chunks).unwrap();
+        assert_eq!(chunks[3].bytes.as_ptr(), address);
+        pool.give_back(chunks.into_iter());
+        assert_eq!(pool.available(), 40);
+    }
+
+    #[test]
+    fn waiters_are_served_in_order_and_a_big_one_is_not_starved() {
+        let pool = MemoryPool::new(40, 10, 1.0);
+        let mut held = Vec::new();
+        pool.try_take(1, 4, &mut held).unwrap();
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|s| {
+            let wait = |name: &'static str, n: usize, queued: usize| {
+                let (pool, order) = (&pool, &order);
+                s.spawn(move || {
+                    let mut got = Vec::new();
+                    pool.take(1, n, soon(), &mut got).unwrap();
+                    order.lock().push(name);
+                    pool.give_back(got.into_iter());
+                });
+                wait_for_waiters(pool, queued);
+            };
+            wait("big", 3, 1);
+            wait("small", 1, 2);
+            pool.give_back(held.drain(2..));
+            assert_eq!(pool.try_take(1, 1, &mut Vec::new()), Err(Bound::BufferMemory), "no overtaking");
+            pool.give_back(held.drain(..));
+        });
+        assert_eq!(order.lock().len(), 2);
+        assert_eq!(pool.available(), 40);
+    }
+
+    #[test]
+    fn one_leader_keeps_to_its_share_and_only_its_own_senders_wait() {
+        let pool = MemoryPool::new(40, 10, 0.5);
+        pool.set_several_leaders(true);
+        let (mut stalled, mut other) = (Vec::new(), Vec::new());
+        pool.try_take(1, 2, &mut stalled).unwrap();
+        assert_eq!(pool.try_take(1, 1, &mut stalled), Err(Bound::BrokerShare));
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let deadline = crate::clock::now() + Duration::from_millis(50);
+                assert_eq!(pool.take(1, 1, deadline, &mut Vec::new()), Err(Bound::BrokerShare));
+            });
+            wait_for_waiters(&pool, 1);
+            pool.try_take(2, 2, &mut other).expect("the waiter of the other leader does not stand in the way");
+        });
+        pool.give_back(stalled.drain(..1));
+        pool.try_take(1, 1, &mut stalled).unwrap();
+    }
+
+    #[test]
+    fn closing_wakes_and_refuses() {
+        let pool = MemoryPool::new(10, 10, 1.0);
+        let mut held = Vec::new();
+        pool.try_take(1, 1, &mut held).unwrap();
+        std::thread::scope(|s| {
+            let waiter = s.spawn(|| pool.take(1, 1, soon(), &mut Vec::new()));
+            wait_for_waiters(&pool, 1);
+            pool.close();
+            assert_eq!(waiter.join().unwrap(), Err(Bound::Closed));
+        });
+        assert_eq!(pool.waiting(), 0);
+    }
+
+    #[test]
+    fn a_wait_that_times_out_leaves_the_queue() {
+        let pool = MemoryPool::new(10, 10, 1.0);
+        let mut held = Vec::new();
+        pool.try_take(1, 1, &mut held).unwrap();
+        assert_eq!(pool.take(1, 1, crate::clock::now(), &mut Vec::new()), Err(Bound::BufferMemory));
+        pool.give_back(held.into_iter());
+        pool.try_take(1, 1, &mut Vec::new()).unwrap();
+    }
+}

@@ -1,0 +1,409 @@
+//! The record accumulator: where records wait, in batches per partition, until the sender takes them.
+//!
+//! Shared by application threads, which append, and the sender, which takes; owns the topics table, the partitions'
+//! queues, `buffer.memory` and the list of unfinished batches. Locks: topics map, then one partition's queue, is the
+//! only nesting; the others are leaves. Nothing waits, takes memory, compresses or calls user code under a lock. Must
+//! not know connections, sequences or retries.
+
+use std::time::{Duration, Instant};
+
+mod append;
+mod batch;
+mod cache;
+mod chunks;
+mod memory;
+mod partition;
+mod seal;
+mod signals;
+mod sticky;
+mod topics;
+mod unfinished;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use append::{Target, Wait};
+pub(crate) use batch::{Batch, SizeLimits};
+pub(crate) use cache::TopicLease;
+pub(crate) use chunks::Body;
+pub(crate) use partition::{PartitionEntry, Peek};
+pub(crate) use signals::{Pending, Signals};
+pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
+pub(crate) use unfinished::Unfinished;
+
+use crate::delivery::{BatchCompletion, BatchOwner, Outcome, PendingCallbacks, SplitPart};
+use crate::error::{Error, ErrorKind};
+use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::partitioner::PartitionInfo;
+use crate::protocol::record::CompressionType;
+use crate::protocol::record::compression::Compression;
+use crate::record::TopicPartition;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, OnceLock};
+use memory::MemoryPool;
+use seal::Sealer;
+use topics::TopicTable;
+
+/// What the accumulator is told; see the configuration keys of the same names.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) batch_size: usize,
+    pub(crate) linger: Duration,
+    pub(crate) buffer_memory: usize,
+    pub(crate) broker_share: f64,
+    pub(crate) delivery_timeout: Duration,
+    pub(crate) compression: Compression,
+    pub(crate) adaptive: bool,
+}
+
+/// Chunks are this large, unless batches are smaller.
+const CHUNK_SIZE: usize = 16 * 1024;
+/// The smallest chunk: less would cost more in lists than it saves in bytes.
+const MIN_CHUNK_SIZE: usize = 256;
+/// With a codec a batch may hold this many times `batch.size` before compression.
+const RAW_CAP: usize = 4;
+
+/// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
+pub(crate) type CallbackSink = Box<dyn Fn(PendingCallbacks, Option<Arc<Body>>) + Send + Sync>;
+
+pub(crate) struct RecordAccumulator {
+    /// Tells producers apart in thread-local tables and on callback threads.
+    pub(crate) id: u64,
+    settings: Settings,
+    limits: SizeLimits,
+    pool: Arc<MemoryPool>,
+    pub(crate) signals: Signals,
+    pub(crate) unfinished: Unfinished,
+    topics: TopicTable,
+    sealer: Sealer,
+    pub(crate) metrics: Arc<Metrics>,
+    callbacks: OnceLock<CallbackSink>,
+    /// Threads that are about to wait for memory or do: linger is over everywhere.
+    pressure: AtomicUsize,
+    closed: AtomicBool,
+    unseen: Mutex<UnseenLog>,
+    /// Set by the owner of `Self`: batches hold it to reach back.
+    own: OnceLock<std::sync::Weak<Self>>,
+}
+
+/// Failures nobody looked at are logged at most once a second.
+#[derive(Debug, Default)]
+struct UnseenLog {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl RecordAccumulator {
+    pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let chunk_size = settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let raw_cap = if settings.compression.codec() == CompressionType::None {
+            settings.batch_size
+        } else {
+            settings.batch_size.saturating_mul(RAW_CAP).min((settings.buffer_memory / 8).max(settings.batch_size))
+        };
+        let acc = Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
+            pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
+            signals: Signals::default(),
+            unfinished: Unfinished::default(),
+            topics: TopicTable::default(),
+            sealer: Sealer::new(settings.compression, cores),
+            metrics,
+            callbacks: OnceLock::new(),
+            pressure: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            unseen: Mutex::new(UnseenLog::default()),
+            own: OnceLock::new(),
+            settings,
+        });
+        let _ = acc.own.set(Arc::downgrade(&acc));
+        acc
+    }
+
+    /// Where callbacks go; set once, before the first record.
+    pub(crate) fn set_callback_sink(&self, sink: CallbackSink) {
+        let _ = self.callbacks.set(sink);
+    }
+
+    /// Whether a record of this upper bound could ever be held.
+    pub(crate) fn can_hold(&self, upper_bound: usize) -> bool {
+        self.pool.can_ever_lend(upper_bound.div_ceil(self.pool.chunk_size()))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    // ---- application threads: topics ------------------------------------
+
+    /// The topic for one `send`, waiting for its metadata where `wait` allows.
+    pub(crate) fn lease(&self, name: &str, wait: Wait) -> Result<TopicLease, NoTopic> {
+        if let Some(lease) = TopicLease::remembered(self, name) {
+            return Ok(lease);
+        }
+        let (entry, epoch, snapshot) = self.resolve_topic(name, 0, wait)?;
+        Ok(TopicLease::new(self, entry, epoch, snapshot))
+    }
+
+    /// Waits until `name` has a partition of this number.
+    pub(crate) fn resolve_topic(
+        &self,
+        name: &str,
+        partition: usize,
+        wait: Wait,
+    ) -> Result<(Arc<TopicEntry>, u64, Arc<TopicSnapshot>), NoTopic> {
+        let (entry, new) = self.topics.get_or_add(name);
+        if let Some((epoch, snapshot)) = entry.snapshot().filter(|(_, s)| s.partitions.len() > partition) {
+            entry.mark_used();
+            return Ok((entry, epoch, snapshot));
+        }
+        // After the entry stands in the table: `close` either finds it there or has set the flag before.
+        if self.is_closed() {
+            return Err(NoTopic::Refused(closed_error()));
+        }
+        if !new {
+            entry.ask_again();
+        }
+        entry.mark_used();
+        self.signals.topic(&entry);
+        match wait {
+            Wait::Never => Err(NoTopic::Timeout(None)),
+            Wait::Until(deadline) => {
+                let (epoch, snapshot) = entry.wait(partition, deadline)?;
+                Ok((entry, epoch, snapshot))
+            }
+        }
+    }
+
+    // ---- application threads: flush and close ----------------------------
+
+    /// Ends linger for everything there is and waits for its outcomes; `Err` says how many records remain.
+    pub(crate) fn flush(&self, deadline: Instant) -> Result<(), u64> {
+        let generation = self.unfinished.flush();
+        self.signals.sweep();
+        if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
+    }
+
+    /// Refuses new records and wakes everybody who waits to put one in.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.topics.close(&closed_error());
+        self.pool.close();
+        self.unfinished.flush();
+        self.signals.sweep();
+    }
+
+    /// Records that entered and have no outcome.
+    pub(crate) fn pending_records(&self) -> u64 {
+        let queued: u64 = self
+            .topics
+            .each()
+            .iter()
+            .filter_map(|t| t.snapshot())
+            .flat_map(|(_, s)| s.partitions.iter().map(|p| p.queue.lock().records()).collect::<Vec<_>>())
+            .sum();
+        queued + self.unfinished.taken_records()
+    }
+
+    pub(crate) fn metrics_snapshot(&self) -> MetricsSnapshot {
+        MetricsSnapshot {
+            buffer_total_bytes: self.pool.total() as u64,
+            buffer_available_bytes: self.pool.available() as u64,
+            waiting_threads: self.pool.waiting() as u64,
+            records_pending: self.pending_records(),
+            ..self.metrics.snapshot()
+        }
+    }
+
+    // ---- sender: topics ----------------------------------------------------
+
+    /// Publishes what a metadata response says of a topic.
+    pub(crate) fn publish_topic(&self, topic: &TopicEntry, infos: Vec<PartitionInfo>) -> Arc<TopicSnapshot> {
+        self.topics.publish(topic, infos)
+    }
+
+    /// Forgets a topic that was not used for `metadata.max.idle.ms`.
+    pub(crate) fn forget_topic(&self, name: &str) {
+        self.topics.remove(name);
+    }
+
+    /// Whether partitions of several leaders are in use, and so whether one leader's share of memory is bounded.
+    pub(crate) fn set_several_leaders(&self, several: bool) {
+        self.pool.set_several_leaders(several);
+    }
+
+    // ---- sender: batches -----------------------------------------------------
+
+    /// What the front of this partition's queue allows.
+    pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
+        let pressed = self.pressure.load(Ordering::SeqCst) > 0;
+        entry.queue.lock().peek(now, self.settings.linger, |open| {
+            pressed || open.completion().is_urgent() || self.unfinished.is_flushing(open.generation())
+        })
+    }
+
+    /// Bytes the front batch will take at most, if that is known before it is taken.
+    pub(crate) fn front_len(&self, entry: &PartitionEntry) -> usize {
+        entry.queue.lock().front_len().unwrap_or(self.settings.batch_size)
+    }
+
+    /// Takes the front batch, compressing it if nobody has; a batch whose codec panicked is failed and the next one
+    /// taken.
+    pub(crate) fn take(&self, entry: &PartitionEntry) -> Option<Batch> {
+        loop {
+            let taken = entry.queue.lock().take_front(&self.pool)?;
+            let batch = match taken {
+                Ok(sealed) => sealed,
+                Err(closed) => {
+                    let lost = Lost::of(closed.get());
+                    match self.sealer.seal(closed) {
+                        Ok(sealed) => self.learn_ratio(entry, sealed),
+                        Err(error) => {
+                            self.fail_lost(entry, &lost, error);
+                            continue;
+                        }
+                    }
+                }
+            };
+            self.unfinished.taken(batch.records);
+            return Some(batch);
+        }
+    }
+
+    fn learn_ratio(&self, entry: &PartitionEntry, batch: Batch) -> Batch {
+        if self.sealer.compresses() && batch.raw_len > 0 {
+            entry.observe_ratio(batch.body.len() as f32 / batch.raw_len as f32);
+        }
+        batch
+    }
+
+    /// Gives a taken batch its outcome and runs what waits for it. `false` if it had one.
+    pub(crate) fn complete(&self, entry: &PartitionEntry, batch: &Batch, outcome: Outcome) -> bool {
+        let delivered = matches!(outcome, Outcome::Delivered { .. });
+        let Some(callbacks) = batch.completion.complete(outcome) else { return false };
+        self.unfinished.taken_ended(batch.records);
+        let records = u64::from(batch.records);
+        if delivered {
+            self.metrics.records_acknowledged.add(records);
+        } else {
+            self.metrics.records_failed.add(records);
+        }
+        self.ended(entry, batch.generation, callbacks, Some(batch.body.clone()));
+        true
+    }
+
+    /// Puts `parts` in the place of a taken batch: handles, callbacks and flushes follow them.
+    pub(crate) fn split(&self, entry: &PartitionEntry, batch: &Batch, parts: Vec<SplitPart>) {
+        let count = parts.len();
+        self.unfinished.begin_in(batch.generation, count);
+        entry.batch_began(u32::try_from(count).unwrap_or(u32::MAX));
+        batch.completion.split(parts);
+        self.unfinished.end(batch.generation);
+        entry.batch_ended();
+        self.metrics.batches_split.increment();
+    }
+
+    /// A body for a part of a split batch, beyond `buffer.memory` if need be.
+    pub(crate) fn body_for_split(&self, entry: &PartitionEntry, bytes: &[u8]) -> Body {
+        append::body_of(&self.pool, entry.leader(), bytes)
+    }
+
+    /// Compresses the parts of a split batch as the batch was.
+    pub(crate) fn compression(&self) -> Compression {
+        self.settings.compression
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.settings.batch_size
+    }
+
+    pub(crate) fn delivery_timeout(&self) -> Duration {
+        self.settings.delivery_timeout
+    }
+
+    /// A completion for a new batch of this partition.
+    pub(crate) fn new_completion(&self, entry: &PartitionEntry) -> Option<Arc<BatchCompletion>> {
+        let owner: Arc<dyn BatchOwner> = self.own.get()?.upgrade()?;
+        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
+    }
+
+    fn ended(&self, entry: &PartitionEntry, generation: u64, callbacks: PendingCallbacks, body: Option<Arc<Body>>) {
+        entry.batch_ended();
+        if !callbacks.is_empty() {
+            if let Some(sink) = self.callbacks.get() {
+                sink(callbacks, body);
+            }
+        }
+        // Last: who waits in flush may rely on the callbacks being queued.
+        self.unfinished.end(generation);
+    }
+
+    fn fail_lost(&self, entry: &PartitionEntry, lost: &Lost, error: Error) {
+        let error = error.with_topic_partition(entry.tp.clone());
+        let outcome = Outcome::Failed { error, records: Box::default() };
+        if let Some(callbacks) = lost.completion.complete(outcome) {
+            self.metrics.records_failed.add(u64::from(lost.records));
+            self.ended(entry, lost.generation, callbacks, None);
+        }
+    }
+}
+
+/// What remains of a batch whose bytes a panicking codec took along.
+struct Lost {
+    completion: Arc<BatchCompletion>,
+    generation: u64,
+    records: u32,
+}
+
+impl Lost {
+    fn of(batch: &Batch) -> Self {
+        Self { completion: batch.completion.clone(), generation: batch.generation, records: batch.records }
+    }
+}
+
+pub(crate) fn closed_error() -> Error {
+    Error::new(ErrorKind::Closed, "the producer is closed; open a new one to send")
+}
+
+impl BatchOwner for RecordAccumulator {
+    fn hurry(&self, partition: u32) {
+        self.signals.hurry(partition);
+    }
+
+    fn call_back(&self, callbacks: PendingCallbacks) {
+        if let Some(sink) = self.callbacks.get() {
+            sink(callbacks, None);
+        }
+    }
+
+    fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
+        self.metrics.records_failed_unseen.add(u64::from(records));
+        let now = crate::clock::now();
+        let mut unseen = self.unseen.lock();
+        let recent = unseen.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1));
+        if recent {
+            unseen.suppressed += u64::from(records);
+            return;
+        }
+        unseen.last = Some(now);
+        let before = std::mem::take(&mut unseen.suppressed);
+        drop(unseen);
+        log::warn!(
+            target: "kafka_producer::delivery",
+            "{records} record(s) for {tp} failed and nobody waited for them ({before} more since the last line): {error}"
+        );
+    }
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl std::fmt::Debug for RecordAccumulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordAccumulator").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! One partition's queue of batches, from the open one that takes records to the front that the sender takes.
+//!
+//! The queue itself is pure: `now` comes in as an argument, waiting and memory are the caller's. [`PartitionEntry`]
+//! wraps it in the partition's lock, the one lock of a steady-state `send`. Must not know brokers beyond the leader's
+//! number.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
+use super::memory::{Chunk, MemoryPool, NO_LEADER};
+use crate::delivery::BatchCompletion;
+use crate::protocol::record::RecordBody;
+use crate::record::TopicPartition;
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// A partition as application threads and the sender share it.
+#[derive(Debug)]
+pub(crate) struct PartitionEntry {
+    /// Dense number, given once: the engine's index for it.
+    pub(crate) id: u32,
+    pub(crate) tp: TopicPartition,
+    leader: AtomicI32,
+    /// It stands in the sender's list. Cleared by the sender before it looks at the queue, so that what comes after
+    /// that look is announced again.
+    notified: AtomicBool,
+    /// Batches without outcome: how busy the partition is, for the adaptive choice (KIP-794).
+    backlog: AtomicU32,
+    /// Compressed size by raw size, an `f32`: what the codec made of the last batches.
+    ratio: AtomicU32,
+    pub(super) queue: Mutex<PartitionQueue>,
+}
+
+impl PartitionEntry {
+    pub(super) fn new(id: u32, tp: TopicPartition) -> Self {
+        Self {
+            id,
+            tp,
+            leader: AtomicI32::new(NO_LEADER),
+            notified: AtomicBool::new(false),
+            backlog: AtomicU32::new(0),
+            ratio: AtomicU32::new(1.0f32.to_bits()),
+            queue: Mutex::new(PartitionQueue::default()),
+        }
+    }
+
+    /// The leader's node number, or [`NO_LEADER`].
+    #[inline]
+    pub(crate) fn leader(&self) -> i32 {
+        self.leader.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leader(&self, leader: Option<i32>) {
+        self.leader.store(leader.unwrap_or(NO_LEADER), Ordering::Relaxed);
+    }
+
+    pub(super) fn mark_notified(&self) -> bool {
+        !self.notified.swap(true, Ordering::SeqCst)
+    }
+
+    /// Sender: about to look at the queue.
+    pub(crate) fn clear_notified(&self) {
+        self.notified.store(false, Ordering::SeqCst);
+    }
+
+    /// The compressed size to expect, as a share of the raw size, with a margin of 5 % as in Java.
+    #[inline]
+    pub(super) fn ratio(&self) -> f32 {
+        (f32::from_bits(self.ratio.load(Ordering::Relaxed)) * 1.05).min(1.0)
+    }
+
+    /// Learns from a batch: worse counts at once, better little by little.
+    pub(crate) fn observe_ratio(&self, observed: f32) {
+        let known = f32::from_bits(self.ratio.load(Ordering::Relaxed));
+        let next = if observed > known { observed } else { known * 0.75 + observed * 0.25 };
+        self.ratio.store(next.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn backlog(&self) -> u32 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn batch_began(&self, batches: u32) {
+        self.backlog.fetch_add(batches, Ordering::Relaxed);
+    }
+
+    pub(super) fn batch_ended(&self) {
+        self.backlog.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Batches in order: `slots` are closed, `open` takes records.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionQueue {
+    slots: VecDeque<Slot>,
+    open: Option<OpenBatch>,
+    /// Bytes since records without a key last came to this partition.
+    sticky_bytes: usize,
+    /// No record enters any more.
+    pub(super) closed: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Closed(ClosedBatch),
+    /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
+    Sealing { created: Instant },
+    Sealed(Batch),
+}
+
+/// What became of an attempt to append.
+pub(super) enum Append {
+    Done {
+        completion: Arc<BatchCompletion>,
+        index: u32,
+        /// The sender should look.
+        notify: bool,
+        /// Records without a key should go elsewhere from now on.
+        switch: bool,
+    },
+    /// Come back with this many chunks, and with what a new batch needs.
+    NeedsBatch { chunks: usize },
+    /// Come back with this many more chunks.
+    NeedsChunks(usize),
+    /// The open batch was full and is closed now; a record without a key goes elsewhere.
+    Switch,
+    Closed,
+}
+
+/// How a record comes to this partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// By its key, or because it names the partition.
+    Fixed,
+    /// Because the sticky choice is here now.
+    Sticky,
+    /// As `Sticky`, but switching was tried already.
+    StickyHere,
+}
+
+/// What an append works with besides the record.
+pub(super) struct Supplies<'s> {
+    pub(super) limits: SizeLimits,
+    /// Compressed size by raw size, with a margin; 1 without a codec.
+    pub(super) ratio: f32,
+    pub(super) spare: &'s mut Vec<Chunk>,
+    pub(super) fresh: &'s mut Option<Fresh>,
+    pub(super) pool: &'s Arc<MemoryPool>,
+}
+
+/// What the front of a queue allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peek {
+    Empty,
+    /// Take it. `created` is the front batch's.
+    Ready {
+        created: Instant,
+    },
+    /// Its linger ends then.
+    Lingering {
+        created: Instant,
+        until: Instant,
+    },
+    /// An application thread compresses the front batch and will notify.
+    Sealing {
+        created: Instant,
+    },
+}
+
+impl PartitionQueue {
+    #[inline]
+    pub(super) fn try_append<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        timestamp: i64,
+        route: Route,
+        s: &mut Supplies<'_>,
+    ) -> Append
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        if self.closed {
+            return Append::Closed;
+        }
+        let mut notify = false;
+        if let Some(open) = &mut self.open {
+            let len = open.len_of(record, timestamp);
+            match open.fit(len, s.limits, s.ratio, s.spare.len()) {
+                Fit::Yes => return self.push(record, timestamp, route, s, notify),
+                Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
+                Fit::No => {
+                    self.close_open(s.pool);
+                    notify = true;
+                    if route == Route::Sticky {
+                        self.sticky_bytes = 0;
+                        return Append::Switch;
+                    }
+                }
+            }
+        }
+        // The bound counts the header, which is not in the chunks: never too few.
+        let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
+        if s.spare.len() < chunks || s.fresh.is_none() {
+            return Append::NeedsBatch { chunks: chunks.saturating_sub(s.spare.len()) };
+        }
+        if let (Some(first), Some(life)) = (s.spare.pop(), s.fresh.take()) {
+            self.open = Some(OpenBatch::new(first, s.pool.chunk_size(), timestamp, life));
+            notify = true;
+        }
+        self.push(record, timestamp, route, s, notify)
+    }
+
+    #[inline]
+    fn push<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        timestamp: i64,
+        route: Route,
+        s: &mut Supplies<'_>,
+        mut notify: bool,
+    ) -> Append
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1 } };
+        let before = open.len_of(record, timestamp);
+        let index = open.push(record, timestamp, s.spare);
+        let completion = open.completion().clone();
+        if open.is_full(s.limits, s.ratio) {
+            self.close_open(s.pool);
+            notify = true;
+        }
+        let mut switch = false;
+        if route != Route::Fixed {
+            // Twice the size, since a batch that is full counts on its own and one that lingers may stay small.
+            self.sticky_bytes += (before as f32 * s.ratio) as usize;
+            switch = self.sticky_bytes >= 2 * s.limits.batch_size || self.open.is_none();
+            if switch {
+                self.sticky_bytes = 0;
+            }
+        }
+        Append::Done { completion, index, notify, switch }
+    }
+
+    fn close_open(&mut self, pool: &Arc<MemoryPool>) {
+        if let Some(open) = self.open.take() {
+            self.slots.push_back(Slot::Closed(open.close(pool)));
+        }
+    }
+
+    /// What the front allows, given `linger` and whether the open batch must go out.
+    pub(super) fn peek(&self, now: Instant, linger: Duration, pressed: impl Fn(&OpenBatch) -> bool) -> Peek {
+        match self.slots.front() {
+            Some(Slot::Closed(batch)) => return Peek::Ready { created: batch.get().created },
+            Some(Slot::Sealed(batch)) => return Peek::Ready { created: batch.created },
+            Some(Slot::Sealing { created }) => return Peek::Sealing { created: *created },
+            None => {}
+        }
+        let Some(open) = &self.open else { return Peek::Empty };
+        let created = open.created();
+        let until = crate::clock::deadline(created, linger);
+        if self.closed || until <= now || pressed(open) {
+            Peek::Ready { created }
+        } else {
+            Peek::Lingering { created, until }
+        }
+    }
+
+    /// Bytes the front batch takes at most on the wire, once it is closed.
+    pub(super) fn front_len(&self) -> Option<usize> {
+        match self.slots.front() {
+            Some(Slot::Closed(batch)) => Some(batch.get().wire_len()),
+            Some(Slot::Sealed(batch)) => Some(batch.wire_len()),
+            Some(Slot::Sealing { .. }) | None => None,
+        }
+    }
+
+    /// Closes the open batch if nothing stands before it, and takes the front.
+    pub(super) fn take_front(&mut self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
+        if self.slots.is_empty() {
+            self.close_open(pool);
+        }
+        match self.slots.pop_front()? {
+            Slot::Closed(batch) => Some(Err(batch)),
+            Slot::Sealed(batch) => Some(Ok(batch)),
+            sealing @ Slot::Sealing { .. } => {
+                self.slots.push_front(sealing);
+                None
+            }
+        }
+    }
+
+    /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
+    pub(super) fn take_to_seal(&mut self) -> Option<(Instant, ClosedBatch)> {
+        let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
+        let Slot::Closed(batch) = slot else { return None };
+        let created = batch.get().created;
+        match std::mem::replace(slot, Slot::Sealing { created }) {
+            Slot::Closed(batch) => Some((created, batch)),
+            _ => None,
+        }
+    }
+
+    /// Puts the compressed batch where it was taken from.
+    pub(super) fn put_sealed(&mut self, batch: Batch) {
+        let own = |s: &&mut Slot| matches!(s, Slot::Sealing { created } if *created == batch.created);
+        if let Some(slot) = self.slots.iter_mut().find(own) {
+            *slot = Slot::Sealed(batch);
+        }
+    }
+
+    /// Gives up the place of a batch whose compression panicked.
+    pub(super) fn forget_sealing(&mut self, created: Instant) {
+        self.slots.retain(|s| !matches!(s, Slot::Sealing { created: c } if *c == created));
+    }
+
+    /// How many batches wait to be compressed.
+    pub(super) fn unsealed(&self) -> usize {
+        self.slots.iter().filter(|s| matches!(s, Slot::Closed(_))).count()
+    }
+
+    /// Records that the sender has not taken.
+    pub(super) fn records(&self) -> u64 {
+        let closed: u64 = self
+            .slots
+            .iter()
+            .map(|s| match s {
+                Slot::Closed(batch) => u64::from(batch.get().records),
+                Slot::Sealed(batch) => u64::from(batch.records),
+                Slot::Sealing { .. } => 0,
+            })
+            .sum();
+        closed + self.open.as_ref().map_or(0, |open| u64::from(open.count()))
+    }
+}

@@ -1,0 +1,89 @@
+//! Sealing: compressing a closed batch, once, outside every lock.
+//!
+//! Runs on the sender thread or, when that is behind, on the application thread that just closed a batch. One lock, a
+//! leaf, around the list of idle compressors: there is one per core, and whoever gets none does not compress. It must
+//! not know queues.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::batch::{Batch, ClosedBatch};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::record::CompressionType;
+use crate::protocol::record::compression::{Compression, Compressor};
+use crate::sync::Mutex;
+
+/// A codec's state and the buffer it writes into.
+#[derive(Default)]
+struct Workbench {
+    compressor: Compressor,
+    out: Vec<u8>,
+}
+
+pub(crate) struct Sealer {
+    compression: Compression,
+    /// The sender's own, so that it never has to do without.
+    sender: Mutex<Workbench>,
+    /// One for each other core: the tickets of application threads.
+    idle: Mutex<Vec<Workbench>>,
+}
+
+impl Sealer {
+    pub(crate) fn new(compression: Compression, cores: usize) -> Self {
+        let mut idle = Vec::new();
+        if compression.codec() != CompressionType::None {
+            idle.resize_with(cores.saturating_sub(1).max(1), Workbench::default);
+        }
+        Self { compression, sender: Mutex::new(Workbench::default()), idle: Mutex::new(idle) }
+    }
+
+    /// Whether there is anything to do.
+    #[inline]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression.codec() != CompressionType::None
+    }
+
+    /// Sender thread.
+    pub(super) fn seal(&self, batch: ClosedBatch) -> Result<Batch, Error> {
+        if !self.compresses() {
+            return Ok(batch.into_batch());
+        }
+        // Uncontended: only the sender comes here.
+        let mut bench = std::mem::take(&mut *self.sender.lock());
+        let sealed = self.run(batch, &mut bench);
+        *self.sender.lock() = bench;
+        sealed
+    }
+
+    /// Application thread: `work` gets a closed batch compressed if a core is free for it.
+    pub(super) fn try_help(&self, work: impl FnOnce(&mut dyn FnMut(ClosedBatch) -> Result<Batch, Error>)) {
+        let Some(mut bench) = self.idle.lock().pop() else { return };
+        work(&mut |batch| self.run(batch, &mut bench));
+        self.idle.lock().push(bench);
+    }
+
+    /// A codec that fails costs its ratio, not the batch: it goes out as it is. One that panics costs the batch.
+    fn run(&self, batch: ClosedBatch, bench: &mut Workbench) -> Result<Batch, Error> {
+        let codec = self.compression.codec();
+        bench.out.clear();
+        let Workbench { compressor, out } = bench;
+        let compressed = catch_unwind(AssertUnwindSafe(|| compressor.compress(self.compression, batch.slices(), out)));
+        match compressed {
+            Ok(Ok(())) => Ok(batch.seal(codec, &bench.out)),
+            Ok(Err(error)) => {
+                log::warn!(target: "kafka_producer::accumulator", "sent uncompressed: {error}");
+                Ok(batch.into_batch())
+            }
+            Err(_) => {
+                *bench = Workbench::default();
+                Err(Error::new(ErrorKind::Internal, format!("the {codec} codec panicked; the batch was dropped"))
+                    .with_fatal(false))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}

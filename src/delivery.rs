@@ -1,0 +1,202 @@
+//! What became of a record: one completion per batch, set once, and the handles that look at it.
+//!
+//! A handle is (batch, index), so a send allocates nothing for it; it carries sizes and timestamp itself, since the
+//! batch's bytes are gone by the time it is asked. Handles live on application threads; the sender thread completes
+//! batches. The one lock is the waiter list of a batch, a leaf: nothing is called under it. Must not know how a batch
+//! is sent.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::record::{RecordMetadata, TopicPartition};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+mod completion;
+mod send_all;
+
+pub(crate) use completion::{
+    BatchCompletion, BatchOwner, CallbackEntry, Outcome, PendingCallbacks, SplitPart, enter_callback_thread,
+    on_callback_thread,
+};
+pub use send_all::{SendAll, SendAllError};
+
+/// A user's callback: runs once, on the producer's callback thread.
+pub type Callback = Box<dyn FnOnce(Result<RecordMetadata, Error>) + Send>;
+
+/// What a handle knows of its record besides its place in the batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordFacts {
+    pub(crate) timestamp: i64,
+    pub(crate) key_size: Option<u32>,
+    pub(crate) value_size: Option<u32>,
+}
+
+/// The outcome of one `send`, to be waited for, polled, awaited or given a callback.
+///
+/// Waiting ends linger: a caller in [`get`](Self::get) never waits for `linger.ms`. The producer bounds every record
+/// by `delivery.timeout.ms`, so `get` returns. Dropping the handle cancels nothing. `Send + Sync`; clones look at the
+/// same record.
+#[must_use = "call `get()`, or `detach()` to say that the outcome does not matter"]
+pub struct DeliveryFuture {
+    batch: Arc<BatchCompletion>,
+    index: u32,
+    /// `u32::MAX` stands for null, as no size reaches it: keeps the handle at 32 bytes.
+    key_size: u32,
+    value_size: u32,
+    /// Whether someone saw the outcome through this handle; an unseen failure is counted and logged.
+    observed: AtomicBool,
+    timestamp: i64,
+}
+
+const NULL_SIZE: u32 = u32::MAX;
+
+impl DeliveryFuture {
+    #[inline]
+    pub(crate) fn new(batch: Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
+        Self {
+            batch,
+            index,
+            key_size: facts.key_size.unwrap_or(NULL_SIZE),
+            value_size: facts.value_size.unwrap_or(NULL_SIZE),
+            observed: AtomicBool::new(false),
+            timestamp: facts.timestamp,
+        }
+    }
+
+    /// Waits for the outcome; may be called again.
+    ///
+    /// # Blocking
+    /// At most until `delivery.timeout.ms` has passed since the record's batch was begun. On the callback thread of
+    /// this producer a handle that is still pending is a [`Misuse`](ErrorKind::Misuse) error at once, since waiting
+    /// there would stop the very thread that runs callbacks.
+    ///
+    /// # Errors
+    /// Why the record failed; [`Error::may_have_been_written`] says whether sending it again could double it.
+    pub fn get(&self) -> Result<RecordMetadata, Error> {
+        self.wait(None)
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "the wait ended without an outcome")))
+    }
+
+    /// Like [`get`](Self::get), but gives up waiting after `timeout`: `None` means that the record is still on its way.
+    pub fn get_timeout(&self, timeout: Duration) -> Option<Result<RecordMetadata, Error>> {
+        self.wait(Some(clock::deadline(clock::now(), timeout)))
+    }
+
+    /// The outcome, if there is one yet. Never blocks.
+    pub fn try_get(&self) -> Option<Result<RecordMetadata, Error>> {
+        let (batch, index) = resolve(&self.batch, self.index);
+        let outcome = batch.outcome()?;
+        Some(self.see(&batch, index, outcome))
+    }
+
+    /// Whether the outcome is known. Never blocks.
+    pub fn is_done(&self) -> bool {
+        resolve(&self.batch, self.index).0.outcome().is_some()
+    }
+
+    /// Runs `done` with the outcome, on the producer's callback thread, also if the outcome is known already.
+    ///
+    /// Callbacks of one partition run in the order of the records. Panics are caught and logged.
+    pub fn on_complete(self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
+        self.observed.store(true, Ordering::Relaxed);
+        let facts = self.facts();
+        BatchCompletion::add_callback(&self.batch, CallbackEntry::new(self.index, facts, Box::new(done)));
+    }
+
+    /// Lets go of the record: it is sent all the same. A failure is counted, seen by interceptors and logged.
+    pub fn detach(self) {}
+
+    fn facts(&self) -> RecordFacts {
+        let size = |n| (n != NULL_SIZE).then_some(n);
+        RecordFacts {
+            timestamp: self.timestamp,
+            key_size: size(self.key_size),
+            value_size: size(self.value_size),
+        }
+    }
+
+    fn see(&self, batch: &BatchCompletion, index: u32, outcome: &Outcome) -> Result<RecordMetadata, Error> {
+        self.observed.store(true, Ordering::Relaxed);
+        outcome.of_record(batch.topic_partition(), index, self.facts())
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<Result<RecordMetadata, Error>> {
+        loop {
+            let (batch, index) = resolve(&self.batch, self.index);
+            if let Some(outcome) = batch.outcome() {
+                return Some(self.see(&batch, index, outcome));
+            }
+            if batch.owned_by_this_callback_thread() {
+                return Some(Err(Error::new(
+                    ErrorKind::Misuse,
+                    "get() on a pending handle inside a callback would wait for itself; use on_complete()",
+                )));
+            }
+            batch.hurry();
+            if !batch.wait_for_change(deadline) {
+                return None;
+            }
+        }
+    }
+}
+
+/// Follows splits down to the batch that holds the record now.
+fn resolve(batch: &Arc<BatchCompletion>, index: u32) -> (Arc<BatchCompletion>, u32) {
+    let (mut batch, mut index) = (batch.clone(), index);
+    while let Some((child, local)) = batch.part_of(index) {
+        (batch, index) = (child, local);
+    }
+    (batch, index)
+}
+
+impl Clone for DeliveryFuture {
+    fn clone(&self) -> Self {
+        Self::new(self.batch.clone(), self.index, self.facts())
+    }
+}
+
+impl Drop for DeliveryFuture {
+    fn drop(&mut self) {
+        if !self.observed.load(Ordering::Relaxed) {
+            self.batch.dropped_unseen();
+        }
+    }
+}
+
+impl fmt::Debug for DeliveryFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryFuture")
+            .field("topic_partition", self.batch.topic_partition())
+            .field("index", &self.index)
+            .field("done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Needs no runtime; not lazy, and dropping it cancels nothing.
+impl Future for DeliveryFuture {
+    type Output = Result<RecordMetadata, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            if let Some(result) = this.try_get() {
+                return Poll::Ready(result);
+            }
+            let (batch, _) = resolve(&this.batch, this.index);
+            batch.hurry();
+            if batch.register(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The completion of one batch: set once, by whoever ends the batch, seen by all of its handles.
+
+use std::cell::Cell;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::{Callback, RecordFacts};
+use crate::error::Error;
+use crate::record::{RecordMetadata, TopicPartition};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock};
+
+/// How a batch ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Acknowledged. Without a base offset: acks=0, or a duplicate whose place the broker does not say.
+    Delivered { base_offset: Option<i64>, log_append_time: Option<i64> },
+    /// Failed; `records` holds what the broker said of single records (KIP-467).
+    Failed { error: Error, records: Box<[(u32, Error)]> },
+}
+
+impl Outcome {
+    pub(crate) fn of_record(
+        &self,
+        tp: &TopicPartition,
+        index: u32,
+        facts: RecordFacts,
+    ) -> Result<RecordMetadata, Error> {
+        match self {
+            Self::Delivered { base_offset, log_append_time } => Ok(RecordMetadata {
+                topic: tp.topic.clone(),
+                partition: tp.partition,
+                offset: base_offset.map(|base| base + i64::from(index)),
+                timestamp: Some(log_append_time.unwrap_or(facts.timestamp)),
+                key_size: facts.key_size,
+                value_size: facts.value_size,
+            }),
+            Self::Failed { error, records } => {
+                let own = records.iter().find(|(i, _)| *i == index);
+                Err(own.map_or(error, |(_, e)| e).clone())
+            }
+        }
+    }
+}
+
+/// A callback that waits for its record.
+pub(crate) struct CallbackEntry {
+    index: u32,
+    facts: RecordFacts,
+    done: Callback,
+}
+
+impl CallbackEntry {
+    pub(crate) fn new(index: u32, facts: RecordFacts, done: Callback) -> Self {
+        Self { index, facts, done }
+    }
+}
+
+/// Callbacks whose batch has ended, on their way to the callback thread.
+pub(crate) struct PendingCallbacks {
+    batch: Arc<BatchCompletion>,
+    entries: Vec<CallbackEntry>,
+}
+
+impl PendingCallbacks {
+    /// Hands each callback, with its record's outcome, to `run` in the order of the records.
+    pub(crate) fn run_each(self, mut run: impl FnMut(Callback, Result<RecordMetadata, Error>)) {
+        let Some(outcome) = self.batch.outcome() else { return };
+        for entry in self.entries {
+            run(entry.done, outcome.of_record(&self.batch.topic_partition, entry.index, entry.facts));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// What a batch needs of the producer it belongs to.
+pub(crate) trait BatchOwner: Send + Sync {
+    /// Somebody waits for a record of this partition: its batch must not linger. `partition` is the owner's own
+    /// number for it.
+    fn hurry(&self, partition: u32);
+    /// Runs callbacks of a batch that ended earlier, on the callback thread.
+    fn call_back(&self, callbacks: PendingCallbacks);
+    /// A failed record whose handle nobody looked at.
+    fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32);
+    /// Tells producers apart on the callback thread.
+    fn id(&self) -> u64;
+}
+
+/// One part of a batch that was split because the broker found it too large.
+pub(crate) struct SplitPart {
+    /// Index in the parent of the part's first record.
+    pub(crate) first: u32,
+    pub(crate) completion: Arc<BatchCompletion>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    callbacks: Vec<CallbackEntry>,
+    wakers: Vec<Waker>,
+}
+
+/// Set once, by [`complete`](Self::complete) or [`split`](Self::split); the first outcome stays.
+pub(crate) struct BatchCompletion {
+    outcome: OnceLock<Outcome>,
+    parts: OnceLock<Box<[SplitPart]>>,
+    /// Leaf lock. Whoever sets `outcome` or `parts` takes it afterwards, so a waiter that saw neither under the lock
+    /// is in the list, or on the condition variable, by then.
+    waiters: Mutex<Waiters>,
+    changed: Condvar,
+    /// Someone waits: linger is over. Set before the owner is told, so that whoever looks later sees it.
+    urgent: AtomicBool,
+    /// Handles dropped before the batch ended without anyone having looked.
+    unseen: AtomicU32,
+    topic_partition: TopicPartition,
+    partition_id: u32,
+    owner: Arc<dyn BatchOwner>,
+}
+
+impl BatchCompletion {
+    pub(crate) fn new(
+        topic_partition: TopicPartition,
+        partition_id: u32,
+        owner: Arc<dyn BatchOwner>,
+    ) -> Self {
+        Self {
+            outcome: OnceLock::new(),
+            parts: OnceLock::new(),
+            waiters: Mutex::new(Waiters::default()),
+            changed: Condvar::new(),
+            urgent: AtomicBool::new(false),
+            unseen: AtomicU32::new(0),
+            topic_partition,
+            partition_id,
+            owner,
+        }
+    }
+
+    pub(crate) fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
+    }
+
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::SeqCst)
+    }
+
+    /// Ends linger for this batch.
+    pub(crate) fn hurry(&self) {
+        if !self.urgent.swap(true, Ordering::SeqCst) {
+            self.owner.hurry(self.partition_id);
+        }
+    }
+
+    /// Ends the batch. Returns the callbacks to run, or `None` if the batch had ended before (expired, and answered
+    /// late): then the first outcome stays.
+    pub(crate) fn complete(self: &Arc<Self>, outcome: Outcome) -> Option<PendingCallbacks> {
+        self.outcome.set(outcome).ok()?;
+        let Waiters { mut callbacks, wakers } = std::mem::take(&mut *self.waiters.lock());
+        self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+        // Threads append in order but may register callbacks out of it.
+        callbacks.sort_by_key(|entry| entry.index);
+        if let Some(Outcome::Failed { error, .. }) = self.outcome.get() {
+            let unseen = self.unseen.load(Ordering::SeqCst);
+            if unseen > 0 {
+                self.owner.failed_unseen(&self.topic_partition, error, unseen);
+            }
+        }
+        Some(PendingCallbacks { batch: self.clone(), entries: callbacks })
+    }
+
+    /// Replaces the batch by its parts, which its handles and callbacks follow.
+    pub(crate) fn split(self: &Arc<Self>, parts: Vec<SplitPart>) {
+        if self.parts.set(parts.into_boxed_slice()).is_err() {
+            return;
+        }
+        let Waiters { callbacks, wakers } = std::mem::take(&mut *self.waiters.lock());
+        callbacks.into_iter().for_each(|entry| Self::add_callback(self, entry));
+        if self.is_urgent() {
+            for part in self.parts.get().into_iter().flatten() {
+                part.completion.urgent.store(true, Ordering::SeqCst);
+            }
+        }
+        self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The part that holds record `index` and the record's index there, if the batch was split.
+    pub(crate) fn part_of(&self, index: u32) -> Option<(Arc<Self>, u32)> {
+        let parts = self.parts.get()?;
+        let at = parts.partition_point(|part| part.first <= index).checked_sub(1)?;
+        let part = parts.get(at)?;
+        Some((part.completion.clone(), index - part.first))
+    }
+
+    /// Keeps `entry` until the batch ends; runs it soon if it has ended.
+    pub(crate) fn add_callback(self: &Arc<Self>, entry: CallbackEntry) {
+        let mut waiters = self.waiters.lock();
+        if let Some((part, index)) = self.part_of(entry.index) {
+            drop(waiters);
+            return part.add_callback(CallbackEntry { index, ..entry });
+        }
+        if self.outcome.get().is_none() {
+            waiters.callbacks.push(entry);
+            return;
+        }
+        drop(waiters);
+        self.owner.call_back(PendingCallbacks { batch: self.clone(), entries: vec![entry] });
+    }
+
+    /// Waits until the batch ends or is split; `false` if `deadline` came first.
+    pub(super) fn wait_for_change(&self, deadline: Option<Instant>) -> bool {
+        let mut waiters = self.waiters.lock();
+        while self.outcome.get().is_none() && self.parts.get().is_none() {
+            match deadline {
+                None => self.changed.wait(&mut waiters),
+                Some(at) => {
+                    if self.changed.wait_until(&mut waiters, at).timed_out() {
+                        return self.outcome.get().is_some() || self.parts.get().is_some();
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Registers a task; `false` if the batch has changed meanwhile and the caller should look again.
+    pub(super) fn register(&self, waker: &Waker) -> bool {
+        let mut waiters = self.waiters.lock();
+        if self.outcome.get().is_some() || self.parts.get().is_some() {
+            return false;
+        }
+        if !waiters.wakers.iter().any(|w| w.will_wake(waker)) {
+            waiters.wakers.push(waker.clone());
+        }
+        true
+    }
+
+    /// A handle went away and nobody had looked through it.
+    pub(super) fn dropped_unseen(&self) {
+        match self.outcome.get() {
+            Some(Outcome::Delivered { .. }) => {}
+            Some(Outcome::Failed { error, .. }) => self.owner.failed_unseen(&self.topic_partition, error, 1),
+            // A race with `complete` can at worst leave one record out of a log line.
+            None => {
+                self.unseen.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn owned_by_this_callback_thread(&self) -> bool {
+        on_callback_thread(self.owner.id())
+    }
+}
+
+impl std::fmt::Debug for BatchCompletion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchCompletion")
+            .field("topic_partition", &self.topic_partition)
+            .field("outcome", &self.outcome.get())
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The producer whose callbacks this thread runs.
+    static CALLBACKS_OF: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Marks the current thread as the callback thread of producer `id`.
+pub(crate) fn enter_callback_thread(id: u64) {
+    CALLBACKS_OF.set(Some(id));
+}
+
+/// Whether the current thread runs the callbacks of producer `id`.
+#[inline]
+pub(crate) fn on_callback_thread(id: u64) -> bool {
+    CALLBACKS_OF.get() == Some(id)
+}

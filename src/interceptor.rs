@@ -1,0 +1,84 @@
+//! Hooks before a record is serialized and after its outcome is known (KIP-42).
+//!
+//! `on_send` runs on the application's thread, `on_acknowledgement` on the callback thread (on the caller's for
+//! records that never entered). Panics are caught and logged; they do not fail the record.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::Error;
+use crate::record::{ProducerRecord, RecordMetadata};
+
+/// What an interceptor is told at the end of a record.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Outcome<'o> {
+    /// The topic the record was sent to.
+    pub topic: &'o str,
+    /// Its partition, unless it failed before one was chosen.
+    pub partition: Option<i32>,
+    /// How it ended.
+    pub result: &'o Result<RecordMetadata, Error>,
+}
+
+/// Sees, and may change, each record before it is serialized, and sees each outcome.
+pub trait Interceptor<K: ?Sized, V: ?Sized>: Send + Sync {
+    /// Called in `send`, before serialization; may change topic, partition, timestamp, headers, key and value.
+    fn on_send(&self, record: &mut ProducerRecord<'_, K, V>) {
+        let _ = record;
+    }
+
+    /// Called once for each record that went through `on_send`, whether it was delivered, failed or never entered.
+    fn on_acknowledgement(&self, outcome: &Outcome<'_>) {
+        let _ = outcome;
+    }
+
+    /// Called once when the producer closes.
+    fn close(&self) {}
+}
+
+/// The interceptors of one producer, called in the order in which they were added.
+pub(crate) struct Interceptors<K: ?Sized, V: ?Sized>(Vec<Box<dyn Interceptor<K, V>>>);
+
+impl<K: ?Sized, V: ?Sized> Interceptors<K, V> {
+    pub(crate) fn new(chain: Vec<Box<dyn Interceptor<K, V>>>) -> Self {
+        Self(chain)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A panic in one keeps what it had changed and goes on with the next.
+    pub(crate) fn on_send(&self, record: &mut ProducerRecord<'_, K, V>) {
+        for interceptor in &self.0 {
+            guarded("on_send", || interceptor.on_send(record));
+        }
+    }
+
+    pub(crate) fn on_acknowledgement(&self, outcome: &Outcome<'_>) {
+        for interceptor in &self.0 {
+            guarded("on_acknowledgement", || interceptor.on_acknowledgement(outcome));
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        for interceptor in &self.0 {
+            guarded("close", || interceptor.close());
+        }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> fmt::Debug for Interceptors<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interceptors({})", self.0.len())
+    }
+}
+
+fn guarded(method: &str, call: impl FnOnce()) {
+    // The interceptor is shared and immutable from here; what it breaks inside is its own.
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        log::error!(target: "kafka_producer::interceptor", "an interceptor panicked in {method}; ignored");
+    }
+}
