@@ -10,44 +10,44 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 /// Long enough for any machine; only a defect waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     correlation: i32,
 }
 
 impl Client {
-    pub fn connect(cluster: &MockCluster, node: i32) -> Self {
+    pub(crate) fn connect(cluster: &MockCluster, node: i32) -> Self {
         let stream = TcpStream::connect(cluster.address(node).unwrap()).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, correlation: 0 }
     }
 
-    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> i32 {
+    pub(crate) fn send<R: Request>(&mut self, request: &R, version: i16) -> i32 {
         self.correlation += 1;
         self.stream.write_all(&frame(request, version, self.correlation)).unwrap();
         self.correlation
     }
 
-    pub fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
-    pub fn shutdown_write(&self) {
+    pub(crate) fn shutdown_write(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     /// The next four bytes, whatever they are.
-    pub fn receive_prefix(&mut self) -> [u8; 4] {
+    pub(crate) fn receive_prefix(&mut self) -> [u8; 4] {
         let mut prefix = [0; 4];
         self.stream.read_exact(&mut prefix).unwrap();
         prefix
     }
 
     /// The next frame without its length.
-    pub fn receive_frame(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn receive_frame(&mut self) -> io::Result<Vec<u8>> {
         let mut prefix = [0; 4];
         self.stream.read_exact(&mut prefix)?;
         let mut frame = vec![0; usize::try_from(i32::from_be_bytes(prefix)).unwrap()];
@@ -56,7 +56,7 @@ impl Client {
     }
 
     /// Everything until the broker closes.
-    pub fn receive_rest(&mut self) -> Vec<u8> {
+    pub(crate) fn receive_rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
             Ok(_) => {}
@@ -66,7 +66,7 @@ impl Client {
         rest
     }
 
-    pub fn receive<R: Request>(&mut self, version: i16) -> io::Result<(i32, R::Response)> {
+    pub(crate) fn receive<R: Request>(&mut self, version: i16) -> io::Result<(i32, R::Response)> {
         let frame = self.receive_frame()?;
         let mut r = Reader::new(&frame);
         let correlation = r.i32().unwrap();
@@ -78,7 +78,7 @@ impl Client {
         Ok((correlation, response))
     }
 
-    pub fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
+    pub(crate) fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
         let sent = self.send(request, version);
         let (correlation, response) = self.receive::<R>(version).unwrap();
         assert_eq!(correlation, sent);
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// Whether the broker has closed the connection, or does so now.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0; 1]) {
             Ok(n) => n == 0,
             Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
@@ -94,19 +94,24 @@ impl Client {
     }
 
     /// Whether nothing arrives within a short while: for answers that must not come.
-    pub fn stays_silent(&mut self) -> bool {
+    pub(crate) fn stays_silent(&mut self) -> bool {
         self.stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
         let read = self.stream.read(&mut [0; 1]);
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         read.is_err_and(|e| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }
 
-    pub fn produce(&mut self, topic: &str, partition: i32, batch: Vec<u8>) -> PartitionProduceResponse {
+    pub(crate) fn produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: Vec<u8>,
+    ) -> PartitionProduceResponse {
         only(self.call(&produce(topic, partition, batch, -1), 9))
     }
 }
 
-pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8> {
+pub(crate) fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8> {
     let mut w = Writer::new();
     let start = w.begin_frame();
     w.i16(R::API_KEY.0);
@@ -119,7 +124,7 @@ pub fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Vec<u8>
     w.into_parts().0
 }
 
-pub fn produce(topic: &str, partition: i32, batch: Vec<u8>, acks: i16) -> ProduceRequest {
+pub(crate) fn produce(topic: &str, partition: i32, batch: Vec<u8>, acks: i16) -> ProduceRequest {
     ProduceRequest {
         acks,
         timeout_ms: 1000,
@@ -132,7 +137,7 @@ pub fn produce(topic: &str, partition: i32, batch: Vec<u8>, acks: i16) -> Produc
     }
 }
 
-pub fn only(response: ProduceResponse) -> PartitionProduceResponse {
+pub(crate) fn only(response: ProduceResponse) -> PartitionProduceResponse {
     assert_eq!(response.responses.len(), 1);
     let topic = response.responses.into_iter().next().unwrap();
     assert_eq!(topic.partition_responses.len(), 1);
@@ -141,26 +146,26 @@ pub fn only(response: ProduceResponse) -> PartitionProduceResponse {
 
 /// An uncompressed batch, put together by hand.
 #[derive(Clone)]
-pub struct Batch {
-    pub producer: (i64, i16, i32),
-    pub values: Vec<String>,
-    pub attributes: i16,
-    pub base_timestamp: i64,
+pub(crate) struct Batch {
+    pub(crate) producer: (i64, i16, i32),
+    pub(crate) values: Vec<String>,
+    pub(crate) attributes: i16,
+    pub(crate) base_timestamp: i64,
 }
 
-pub fn batch(values: &[&str]) -> Batch {
+pub(crate) fn batch(values: &[&str]) -> Batch {
     let values = values.iter().map(|&v| v.to_owned()).collect();
     Batch { producer: (-1, -1, -1), values, attributes: 0, base_timestamp: 1_700_000_000_000 }
 }
 
 impl Batch {
-    pub fn by(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
+    pub(crate) fn by(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
         self.producer = (id, epoch, sequence);
         self
     }
 
     /// The key of each record is `k`, its one header `h` = null, its timestamps rise by one millisecond.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
         for (i, value) in self.values.iter().enumerate() {
             let mut record = vec![0];
