@@ -42,7 +42,7 @@ mod log;
 mod producer_state;
 mod server;
 mod sink;
-mod state;
+pub(crate) mod state;
 mod stats;
 mod stored;
 mod topology;

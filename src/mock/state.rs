@@ -349,3 +349,7 @@ fn spoil(fault: AnswerFault, bytes: &mut Vec<u8>) -> Then {
     }
     Then::Continue
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
