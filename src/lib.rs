@@ -5,6 +5,7 @@ mod api;
 mod clock;
 pub mod config;
 mod delivery;
+mod engine;
 mod error;
 mod interceptor;
 mod metrics;
@@ -16,6 +17,7 @@ pub mod serializer;
 mod sync;
 
 pub use api::Producer;
+pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
 pub use interceptor::{Interceptor, Outcome};

@@ -124,9 +124,8 @@ impl RecordAccumulator {
     /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
-        let queue_len = |at: usize| {
-            snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog())
-        };
+        let queue_len =
+            |at: usize| snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog());
         let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
@@ -225,7 +224,9 @@ impl RecordAccumulator {
                 entry.leader()
             ),
         };
-        Error::new(ErrorKind::BufferExhausted, what).with_topic_partition(entry.tp.clone()).with_retriable(true)
+        Error::new(ErrorKind::BufferExhausted, what)
+            .with_topic_partition(entry.tp.clone())
+            .with_retriable(true)
     }
 
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not

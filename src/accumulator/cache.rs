@@ -35,7 +35,8 @@ impl TopicLease {
     pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
         let slot = slot_of(acc.id, name);
         let cached = TOPICS.try_with(|t| t.try_borrow_mut().ok().and_then(|mut t| t[slot].take())).ok()??;
-        let current = cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
+        let current =
+            cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
         current.then_some(Self { cached: Some(cached), slot })
     }
 

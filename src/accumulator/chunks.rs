@@ -59,7 +59,7 @@ impl ChunkList {
             kept += usize::from(!now.is_empty());
             bytes = rest;
         }
-        if kept > self.full.len() {
+        if kept > self.full.len() || self.full.is_empty() {
             return Some(Vec::new());
         }
         // The last chunk became empty, and with it perhaps more before it; one stays as the current chunk.
@@ -120,7 +120,9 @@ impl Body {
 
     /// Replaces the contents by `bytes` where they take fewer chunks or as many, and returns the rest to the pool.
     pub(super) fn replace(&mut self, bytes: &[u8]) -> bool {
-        let Some(left) = self.chunks.as_mut().and_then(|chunks| chunks.overwrite(bytes)) else { return false };
+        let Some(left) = self.chunks.as_mut().and_then(|chunks| chunks.overwrite(bytes)) else {
+            return false;
+        };
         self.len = bytes.len();
         if !left.is_empty() {
             self.pool.give_back(left.into_iter());

@@ -340,7 +340,8 @@ mod tests {
                 assert_eq!(pool.take(1, 1, deadline, &mut Vec::new()), Err(Bound::BrokerShare));
             });
             wait_for_waiters(&pool, 1);
-            pool.try_take(2, 2, &mut other).expect("the waiter of the other leader does not stand in the way");
+            pool.try_take(2, 2, &mut other)
+                .expect("the waiter of the other leader does not stand in the way");
         });
         pool.give_back(stalled.drain(..1));
         pool.try_take(1, 1, &mut stalled).unwrap();

@@ -96,12 +96,16 @@ struct UnseenLog {
 impl RecordAccumulator {
     pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let chunk_size = settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
+        let chunk_size =
+            settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let raw_cap = if settings.compression.codec() == CompressionType::None {
             settings.batch_size
         } else {
-            settings.batch_size.saturating_mul(RAW_CAP).min((settings.buffer_memory / 8).max(settings.batch_size))
+            settings
+                .batch_size
+                .saturating_mul(RAW_CAP)
+                .min((settings.buffer_memory / 8).max(settings.batch_size))
         };
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -330,7 +334,13 @@ impl RecordAccumulator {
         Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
     }
 
-    fn ended(&self, entry: &PartitionEntry, generation: u64, callbacks: PendingCallbacks, body: Option<Arc<Body>>) {
+    fn ended(
+        &self,
+        entry: &PartitionEntry,
+        generation: u64,
+        callbacks: PendingCallbacks,
+        body: Option<Arc<Body>>,
+    ) {
         entry.batch_ended();
         if !callbacks.is_empty() {
             if let Some(sink) = self.callbacks.get() {
@@ -383,7 +393,8 @@ impl BatchOwner for RecordAccumulator {
         self.metrics.records_failed_unseen.add(u64::from(records));
         let now = crate::clock::now();
         let mut unseen = self.unseen.lock();
-        let recent = unseen.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1));
+        let recent =
+            unseen.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1));
         if recent {
             unseen.suppressed += u64::from(records);
             return;

@@ -105,7 +105,9 @@ pub(crate) struct PartitionQueue {
 enum Slot {
     Closed(ClosedBatch),
     /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
-    Sealing { created: Instant },
+    Sealing {
+        created: Instant,
+    },
     Sealed(Batch),
 }
 
@@ -120,7 +122,9 @@ pub(super) enum Append {
         switch: bool,
     },
     /// Come back with this many chunks, and with what a new batch needs.
-    NeedsBatch { chunks: usize },
+    NeedsBatch {
+        chunks: usize,
+    },
     /// Come back with this many more chunks.
     NeedsChunks(usize),
     /// The open batch was full and is closed now; a record without a key goes elsewhere.

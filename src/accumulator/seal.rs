@@ -66,7 +66,8 @@ impl Sealer {
         let codec = self.compression.codec();
         bench.out.clear();
         let Workbench { compressor, out } = bench;
-        let compressed = catch_unwind(AssertUnwindSafe(|| compressor.compress(self.compression, batch.slices(), out)));
+        let compressed =
+            catch_unwind(AssertUnwindSafe(|| compressor.compress(self.compression, batch.slices(), out)));
         match compressed {
             Ok(Ok(())) => Ok(batch.seal(codec, &bench.out)),
             Ok(Err(error)) => {
@@ -75,8 +76,11 @@ impl Sealer {
             }
             Err(_) => {
                 *bench = Workbench::default();
-                Err(Error::new(ErrorKind::Internal, format!("the {codec} codec panicked; the batch was dropped"))
-                    .with_fatal(false))
+                Err(Error::new(
+                    ErrorKind::Internal,
+                    format!("the {codec} codec panicked; the batch was dropped"),
+                )
+                .with_fatal(false))
             }
         }
     }

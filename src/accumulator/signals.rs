@@ -19,7 +19,7 @@ pub(crate) struct Signals {
 }
 
 /// What the sender has not looked at yet.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) partitions: Vec<Arc<PartitionEntry>>,
     pub(crate) topics: Vec<Arc<TopicEntry>>,

@@ -4,7 +4,12 @@
 
 /// Chooses one of `count` partitions: each weighs the longest queue plus one, less its own. `queue_len` says how many
 /// batches a partition has without outcome, or `None` if it cannot be written to now; if none can, all count alike.
-pub(super) fn choose(count: usize, queue_len: impl Fn(usize) -> Option<u32>, adaptive: bool, random: u64) -> usize {
+pub(super) fn choose(
+    count: usize,
+    queue_len: impl Fn(usize) -> Option<u32>,
+    adaptive: bool,
+    random: u64,
+) -> usize {
     let longest = (0..count).filter_map(&queue_len).max();
     let weight = |at: usize| match (longest, queue_len(at)) {
         (None, _) => 1,

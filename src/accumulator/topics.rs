@@ -83,7 +83,11 @@ impl TopicEntry {
     }
 
     /// Waits until the topic has more than `partition` partitions.
-    pub(crate) fn wait(&self, partition: usize, deadline: Instant) -> Result<(u64, Arc<TopicSnapshot>), NoTopic> {
+    pub(crate) fn wait(
+        &self,
+        partition: usize,
+        deadline: Instant,
+    ) -> Result<(u64, Arc<TopicSnapshot>), NoTopic> {
         let mut state = self.state.lock();
         loop {
             if let Some(snapshot) = &state.snapshot {

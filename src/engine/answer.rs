@@ -1,0 +1,314 @@
+//! Carrying out verdicts: what an answer changes for a batch, its partition, its topic.
+
+use std::time::Instant;
+
+use super::Engine;
+use super::node::{InFlight, NodeId, Sent, What};
+use super::parcel::Parcel;
+use super::verdict::{Answer, Facts, Proof, Verdict, judge};
+use crate::delivery::Outcome;
+use crate::error::{Error, ErrorKind};
+use crate::protocol::header::{decode_response, decode_response_header};
+use crate::protocol::messages::produce_fast::{PartitionOutcome, ProduceResponseWalker, TopicRef};
+use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest};
+use crate::protocol::{ApiKey, ErrorCode, Reader};
+
+/// What a produce response says of one partition, kept until the frame has been read to its end: nothing is believed
+/// of a frame that turns out broken.
+struct PartAnswer {
+    sent: Sent,
+    code: ErrorCode,
+    base_offset: Option<i64>,
+    log_append_time: Option<i64>,
+    message: Option<String>,
+    records: Vec<(u32, Option<String>)>,
+    leader: Option<(i32, i32)>,
+}
+
+impl Engine {
+    /// Hands a response to whom it concerns.
+    ///
+    /// # Errors
+    /// It cannot be read; the request counts as lost then.
+    pub(super) fn answered(
+        &mut self,
+        node: NodeId,
+        request: InFlight,
+        frame: &[u8],
+        now: Instant,
+    ) -> Result<(), String> {
+        let version = request.version;
+        match request.what {
+            What::Produce { .. } => self.produce_answered(node, request, frame, now),
+            What::Metadata { ref topics, full } => match decode_response::<MetadataRequest>(frame, version) {
+                Ok((_, answer)) => {
+                    self.throttle(node, answer.throttle_time_ms, now);
+                    self.metadata_answered(answer, topics, full, now);
+                    Ok(())
+                }
+                Err(problem) => self.unreadable(node, request, &problem),
+            },
+            What::InitProducerId => match decode_response::<InitProducerIdRequest>(frame, version) {
+                Ok((_, answer)) => {
+                    self.throttle(node, answer.throttle_time_ms, now);
+                    self.identity_answered(&answer, now);
+                    Ok(())
+                }
+                Err(problem) => self.unreadable(node, request, &problem),
+            },
+        }
+    }
+
+    /// Puts the request back, so that it is counted as lost with the connection.
+    fn unreadable(
+        &mut self,
+        node: NodeId,
+        request: InFlight,
+        problem: &dyn std::fmt::Display,
+    ) -> Result<(), String> {
+        if let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) {
+            connection.in_flight.push_front(request);
+        }
+        Err(format!("cannot read a response: {problem}"))
+    }
+
+    fn produce_answered(
+        &mut self,
+        node: NodeId,
+        mut request: InFlight,
+        frame: &[u8],
+        now: Instant,
+    ) -> Result<(), String> {
+        let (version, started) = (request.version, request.sent);
+        let What::Produce { parcels, .. } = &mut request.what else { return Ok(()) };
+        let mut waiting: Vec<Option<Sent>> = std::mem::take(parcels).into_iter().map(Some).collect();
+        let mut answers = Vec::with_capacity(waiting.len());
+        match self.read_answers(frame, version, &mut waiting, &mut answers) {
+            Err(problem) => {
+                if let What::Produce { parcels, .. } = &mut request.what {
+                    parcels.extend(answers.into_iter().map(|a| a.sent));
+                    parcels.extend(waiting.into_iter().flatten());
+                }
+                return self.unreadable(node, request, &problem);
+            }
+            Ok((throttle, endpoints)) => {
+                for (id, host, port) in endpoints {
+                    self.add_node(id, &host, port);
+                }
+                // Before version 6 the broker was silent before it answered; no need to be silent twice (KIP-219).
+                if version >= 6 {
+                    self.throttle(node, throttle, now);
+                }
+            }
+        }
+        log::trace!(target: "kafka_producer::engine", "produce answered after {:?}", now - started);
+        for answer in answers {
+            self.part_answered(answer, now);
+        }
+        for sent in waiting.into_iter().flatten() {
+            let error = Error::new(ErrorKind::Protocol, "the response does not mention the partition");
+            self.judge(sent, Answer::Omitted, Some(error), now);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "throttle time and node endpoints, taken apart at once")]
+    fn read_answers(
+        &self,
+        frame: &[u8],
+        version: i16,
+        waiting: &mut [Option<Sent>],
+        answers: &mut Vec<PartAnswer>,
+    ) -> Result<(i32, Vec<(i32, String, i32)>), crate::protocol::DecodeError> {
+        let mut reader = Reader::new(frame);
+        decode_response_header(&mut reader, ApiKey::PRODUCE, version)?;
+        let mut walker = ProduceResponseWalker::new(reader, version)?;
+        for part in walker.by_ref() {
+            let part = part?;
+            let ours = waiting.iter_mut().find(|w| w.as_ref().is_some_and(|sent| self.is_about(&part, sent)));
+            if let Some(sent) = ours.and_then(Option::take) {
+                answers.push(PartAnswer::of(sent, &part));
+            }
+        }
+        let Some(tail) = walker.tail() else { return Ok((0, Vec::new())) };
+        let endpoints =
+            tail.node_endpoints.into_iter().map(|e| (e.node_id, e.host.to_owned(), e.port)).collect();
+        Ok((tail.throttle_time_ms, endpoints))
+    }
+
+    fn is_about(&self, part: &PartitionOutcome<'_>, sent: &Sent) -> bool {
+        let Some(partition) = self.partitions.get(sent.partition as usize).and_then(Option::as_deref) else {
+            return false;
+        };
+        let tp = &partition.entry.tp;
+        tp.partition == part.index
+            && match part.topic {
+                TopicRef::Name(name) => name == &*tp.topic,
+                TopicRef::Id(id) => self.metadata.name_of(&id).is_some_and(|name| *name == tp.topic),
+            }
+    }
+
+    fn part_answered(&mut self, answer: PartAnswer, now: Instant) {
+        let PartAnswer { sent, code, base_offset, log_append_time, message, records, leader } = answer;
+        if !code.is_error() {
+            return self.delivered(sent, base_offset, log_append_time, now);
+        }
+        let tp = self.partition(sent.partition).map(|p| p.entry.tp.clone());
+        if let (Some((leader, epoch)), Some(tp)) = (leader, &tp) {
+            self.learn_leader(&tp.topic, tp.partition as usize, leader, epoch, now);
+        }
+        let error = super::failure::broker_error(code, message.as_deref());
+        let mut sent = sent;
+        sent.parcel.last_error = Some(error.clone());
+        self.judge_with(sent, Answer::Code(code), Some(error), records, now);
+    }
+
+    fn delivered(
+        &mut self,
+        sent: Sent,
+        base_offset: Option<i64>,
+        log_append_time: Option<i64>,
+        now: Instant,
+    ) {
+        let Sent { partition: number, parcel } = sent;
+        let acc = self.acc.clone();
+        let Some(partition) = self.partition(number) else { return };
+        partition.lane.landed(&parcel);
+        partition.lane.delivered(&parcel);
+        partition.backoff_until = None;
+        let entry = partition.entry.clone();
+        // If it expired before, its first outcome stays.
+        acc.complete(&entry, &parcel.batch, Outcome::Delivered { base_offset, log_append_time });
+        drop(parcel);
+        self.evaluate(number, now);
+    }
+
+    /// With acks=0 a batch is done when it is written; where it stands is unknown.
+    pub(super) fn unanswered_written(&mut self, request: InFlight, now: Instant) {
+        if let What::Produce { parcels, .. } = request.what {
+            for sent in parcels {
+                self.delivered(sent, None, None, now);
+            }
+        }
+    }
+
+    /// Judges an answer and carries the verdict out.
+    pub(super) fn judge(&mut self, sent: Sent, answer: Answer, error: Option<Error>, now: Instant) {
+        self.judge_with(sent, answer, error, Vec::new(), now);
+    }
+
+    fn judge_with(
+        &mut self,
+        mut sent: Sent,
+        answer: Answer,
+        error: Option<Error>,
+        records: Vec<(u32, Option<String>)>,
+        now: Instant,
+    ) {
+        let idempotent = self.settings.idempotent;
+        let Some(partition) = self.partition(sent.partition) else { return };
+        partition.lane.landed(&sent.parcel);
+        let facts = Facts {
+            idempotent,
+            several_records: sent.parcel.batch.records > 1,
+            pinned: sent.parcel.pinned,
+            first_in_line: partition.lane.is_first(&sent.parcel),
+        };
+        if let Some(error) = error {
+            sent.parcel.last_error = Some(error);
+        }
+        let number = sent.partition;
+        match judge(answer, facts) {
+            Verdict::Delivered | Verdict::Duplicate => return self.delivered(sent, None, None, now),
+            Verdict::Retry { proof, bump } => self.retry(sent, answer, proof, bump, now),
+            Verdict::Split => self.split(sent, now),
+            Verdict::Fail { kind, proof, bump, fatal } => {
+                sent.parcel.pinned |= proof == Proof::Unknown;
+                let error = self.final_error(kind, &sent.parcel);
+                if bump {
+                    if let Some(partition) = self.partition(number) {
+                        partition.lane.doubtful();
+                    }
+                }
+                self.end(number, sent.parcel, error.clone(), records);
+                if fatal {
+                    self.fail_for_good(error);
+                }
+            }
+        }
+        self.evaluate(number, now);
+    }
+
+    fn retry(&mut self, sent: Sent, answer: Answer, proof: Proof, bump: bool, now: Instant) {
+        let Sent { partition: number, mut parcel } = sent;
+        parcel.pinned |= proof == Proof::Unknown;
+        if let Answer::Code(code) = answer {
+            if code.invalidates_metadata() {
+                self.metadata.invalidate(now);
+            }
+        }
+        let wait = self.settings.retry_backoff.after(parcel.attempts, &mut self.rng);
+        let spent = parcel.attempts > self.settings.retries;
+        let Some(partition) = self.partition(number) else { return };
+        if bump {
+            partition.lane.doubtful();
+        }
+        if parcel.ended {
+            // It has its outcome. Only what it did to the sequence still counts.
+            return self.settle_ended(number, &parcel);
+        }
+        if parcel.deadline <= now {
+            return self.end_expired(number, parcel);
+        }
+        if spent {
+            let error = self.final_error(ErrorKind::RetriesExhausted, &parcel);
+            return self.end(number, parcel, error, Vec::new());
+        }
+        // The echo of an earlier batch's failure needs no wait of its own, nor does a batch whose leader has moved:
+        // changing the leader clears the wait.
+        partition.backoff_until = Some(partition.backoff_until.unwrap_or(now).max(now + wait));
+        if self.leader_is_new(number, answer) {
+            if let Some(partition) = self.partition(number) {
+                partition.backoff_until = None;
+            }
+        }
+        self.acc.metrics.batches_retried.increment();
+        if let Some(partition) = self.partition(number) {
+            partition.lane.repeat(parcel);
+        }
+    }
+
+    /// Whether the answer was "not the leader" and another leader is known by now (KIP-951).
+    fn leader_is_new(&self, number: u32, answer: Answer) -> bool {
+        let moved = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::FENCED_LEADER_EPOCH].map(Answer::Code);
+        let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
+        moved.contains(&answer) && partition.is_some_and(|p| p.queued)
+    }
+}
+
+impl PartAnswer {
+    fn of(sent: Sent, part: &PartitionOutcome<'_>) -> Self {
+        let known = |n: i64| (n >= 0).then_some(n);
+        let indexed = |(index, message): (i32, Option<&str>)| {
+            Some((u32::try_from(index).ok()?, message.map(str::to_owned)))
+        };
+        let errors = part.record_errors.clone().into_iter();
+        Self {
+            sent,
+            code: part.error_code,
+            base_offset: known(part.base_offset),
+            log_append_time: known(part.log_append_time_ms),
+            message: part.error_message.map(str::to_owned),
+            records: errors.filter_map(indexed).collect(),
+            leader: part
+                .current_leader
+                .map(|l| (l.leader_id, l.leader_epoch))
+                .filter(|(id, e)| *id >= 0 && *e >= 0),
+        }
+    }
+}
+
+/// A parcel that is about to end, and the error its records get.
+pub(super) fn certain(error: Error, parcel: &Parcel) -> Error {
+    error.with_maybe_written(parcel.pinned)
+}

@@ -1,0 +1,272 @@
+//! Which batches go into the next request to a broker.
+//!
+//! Partitions of one leader take turns; each gives one batch to a request. A partition that may not send now is passed
+//! by and never keeps the others of its broker back.
+
+use std::time::Instant;
+
+use super::Engine;
+use super::action::{Frame, StampedBatch};
+use super::lane::Gate;
+use super::metadata::TopicId;
+use super::node::{NodeId, Sent, What};
+use super::parcel::Parcel;
+use crate::clock;
+use crate::protocol::header::begin_request;
+use crate::protocol::messages::produce_fast::{ProduceHead, ProduceRequestWriter};
+use crate::protocol::record::{BatchAttributes, BatchHeader, ProducerStamp, TimestampType};
+use crate::protocol::{ApiKey, EncodeError, RequestHeader, Writer};
+use crate::sync::Arc;
+
+/// From this version on a request names topics by id (KIP-516).
+const BY_ID: i16 = 13;
+
+impl Engine {
+    /// Sends what can be sent to every broker.
+    pub(super) fn drain(&mut self, now: Instant) {
+        if let Some(error) = self.fatal.clone() {
+            return self.fail_everything(&error);
+        }
+        let ids: Vec<NodeId> = self.nodes.values().filter(|n| !n.ready.is_empty()).map(|n| n.id).collect();
+        for id in ids {
+            self.drain_node(id, now);
+        }
+    }
+
+    fn drain_node(&mut self, id: NodeId, now: Instant) {
+        let max = self.settings.max_in_flight;
+        let has_room = |engine: &mut Self| {
+            let node = engine.nodes.get_mut(&id);
+            node.and_then(|n| n.connection()).is_some_and(|c| c.has_room(max, now))
+        };
+        if self.settings.idempotent && self.identities.current().is_none() {
+            return;
+        }
+        while has_room(self) {
+            let parcels = self.collect(id, now);
+            if parcels.is_empty() {
+                return;
+            }
+            self.send_produce(id, parcels, now);
+        }
+    }
+
+    /// At most one parcel of each partition in the broker's list, at most `max.request.size` in all.
+    fn collect(&mut self, id: NodeId, now: Instant) -> Vec<Sent> {
+        let mut parcels: Vec<Sent> = Vec::new();
+        let mut size = 0;
+        let turns = self.nodes.get(&id).map_or(0, |n| n.ready.len());
+        for _ in 0..turns {
+            let Some(number) = self.nodes.get_mut(&id).and_then(|n| n.ready.pop_front()) else { break };
+            let room = self.settings.max_request_size.saturating_sub(size);
+            match self.next_parcel(number, id, room, parcels.is_empty(), now) {
+                Next::Parcel(parcel) => {
+                    size += parcel.batch.wire_len();
+                    parcels.push(Sent { partition: number, parcel: *parcel });
+                    self.requeue(number, now);
+                }
+                Next::NoRoom => {
+                    if let Some(node) = self.nodes.get_mut(&id) {
+                        node.ready.push_front(number);
+                    }
+                    break;
+                }
+                Next::Nothing => self.requeue(number, now),
+            }
+        }
+        parcels
+    }
+
+    /// Out of the list; back at its end if there is more.
+    fn requeue(&mut self, number: u32, now: Instant) {
+        if let Some(partition) = self.partition(number) {
+            partition.queued = false;
+        }
+        self.evaluate(number, now);
+    }
+
+    fn next_parcel(&mut self, number: u32, node: NodeId, room: usize, first: bool, now: Instant) -> Next {
+        let acc = self.acc.clone();
+        let timeout = acc.delivery_timeout();
+        if !self.ready_lane(number) {
+            return Next::Nothing;
+        }
+        let Some(partition) = self.partition(number) else { return Next::Nothing };
+        if partition.leader != Some(node) {
+            return Next::Nothing;
+        }
+        let mut parcel = match partition.lane.gate() {
+            Gate::Wait | Gate::NeedsIdentity => return Next::Nothing,
+            Gate::Retry => match partition.lane.pop_retry() {
+                Some(parcel) if first || parcel.batch.wire_len() <= room => parcel,
+                Some(parcel) => {
+                    partition.lane.put_back(parcel);
+                    return Next::NoRoom;
+                }
+                None => return Next::Nothing,
+            },
+            Gate::New => {
+                if !first && acc.front_len(&partition.entry) > room {
+                    return Next::NoRoom;
+                }
+                if !matches!(acc.peek(&partition.entry, now), crate::accumulator::Peek::Ready { .. }) {
+                    return Next::Nothing;
+                }
+                let Some(batch) = acc.take(&partition.entry) else { return Next::Nothing };
+                let deadline = clock::deadline(batch.created, timeout);
+                let mut parcel = Parcel::new(batch, deadline);
+                partition.lane.enlist(&mut parcel);
+                parcel
+            }
+        };
+        parcel.attempts += 1;
+        partition.lane.sent(&parcel);
+        Next::Parcel(Box::new(parcel))
+    }
+
+    /// Gives the lane an identity where it needs one; `false` if there is none yet.
+    fn ready_lane(&mut self, number: u32) -> bool {
+        if !self.settings.idempotent {
+            return true;
+        }
+        let Some(partition) = self.partitions.get_mut(number as usize).and_then(Option::as_deref_mut) else {
+            return false;
+        };
+        let old = partition.lane.identity();
+        if partition.lane.gate() != Gate::NeedsIdentity && old.is_some() {
+            return true;
+        }
+        let next = if old.is_none() { self.identities.current() } else { self.identities.after(old) };
+        let Some(identity) = next else { return false };
+        if let Some(old) = old {
+            self.acc.metrics.epoch_bumps.increment();
+            log::debug!(
+                target: "kafka_producer::engine",
+                "{} goes on under producer id {} epoch {} (was {} epoch {})",
+                partition.entry.tp, identity.id, identity.epoch, old.id, old.epoch
+            );
+        }
+        partition.lane.adopt(identity);
+        true
+    }
+
+    fn send_produce(&mut self, id: NodeId, mut parcels: Vec<Sent>, now: Instant) {
+        // Topics stand together in a request.
+        parcels.sort_by(|a, b| self.tp_of(a).cmp(&self.tp_of(b)));
+        let ids: Vec<TopicId> = parcels.iter().map(|sent| self.topic_id(sent)).collect();
+        let Some(connection) = self.nodes.get_mut(&id).and_then(|n| n.connection()) else { return };
+        let mut version = connection.versions.produce.unwrap_or(0);
+        if version >= BY_ID && ids.contains(&TopicId::default()) && connection.versions.produce_min < BY_ID {
+            version = BY_ID - 1;
+        }
+        let correlation = connection.correlation();
+        let expiry = parcels.iter().map(|s| s.parcel.deadline).min();
+        connection.next_expiry = connection.next_expiry.into_iter().chain(expiry).min();
+        let frame = match self.produce_frame(version, correlation, &parcels, &ids) {
+            Ok(frame) => frame,
+            Err(problem) => {
+                // Cannot happen with what the accumulator and the configuration let in.
+                log::error!(target: "kafka_producer::engine", "cannot encode a produce request: {problem}");
+                let error = crate::error::Error::new(crate::error::ErrorKind::Internal, problem.to_string());
+                return self.fail_for_good(error);
+            }
+        };
+        let metrics = &self.acc.metrics;
+        metrics.produce_requests.increment();
+        for sent in &parcels {
+            let batch = &sent.parcel.batch;
+            metrics.batches_sent.increment();
+            metrics.records_sent.add(u64::from(batch.records));
+            metrics.batch_bytes_sent.add(batch.wire_len() as u64);
+            if sent.parcel.attempts == 1 {
+                metrics.uncompressed_bytes.add(batch.raw_len as u64);
+            }
+        }
+        let what = What::Produce { answered: self.settings.acks != 0, parcels };
+        self.launch(id, correlation, version, what, frame, now);
+    }
+
+    fn tp_of(&self, sent: &Sent) -> Option<(&str, i32)> {
+        let partition = self.partitions.get(sent.partition as usize)?.as_deref()?;
+        Some((&partition.entry.tp.topic, partition.entry.tp.partition))
+    }
+
+    fn topic_id(&self, sent: &Sent) -> TopicId {
+        let name = self.tp_of(sent).map_or("", |(topic, _)| topic);
+        self.metadata.topics.get(name).map_or(TopicId::default(), |t| t.id)
+    }
+
+    fn produce_frame(
+        &self,
+        version: i16,
+        correlation: i32,
+        parcels: &[Sent],
+        ids: &[TopicId],
+    ) -> Result<Frame, EncodeError> {
+        let mut writer = Writer::new();
+        let header = RequestHeader {
+            api_key: ApiKey::PRODUCE,
+            api_version: version,
+            correlation_id: correlation,
+            client_id: Some(&self.settings.client_id),
+        };
+        let start = begin_request(&mut writer, &header)?;
+        let timeout_ms = i32::try_from(self.settings.request_timeout.as_millis()).unwrap_or(i32::MAX);
+        let head = ProduceHead { transactional_id: None, acks: self.settings.acks, timeout_ms };
+        let same_topic = |a: &Sent, b: &Sent| {
+            self.tp_of(a).map(|(topic, _)| topic) == self.tp_of(b).map(|(topic, _)| topic)
+        };
+        let topics = parcels.chunk_by(same_topic).count();
+        let mut request = ProduceRequestWriter::begin(&mut writer, version, &head, topics)?;
+        let mut batches = Vec::with_capacity(parcels.len());
+        let mut at = 0;
+        for topic in parcels.chunk_by(same_topic) {
+            let name = topic.first().and_then(|s| self.tp_of(s)).map_or("", |(topic, _)| topic);
+            request.topic(name, ids.get(at).unwrap_or(&TopicId::default()), topic.len())?;
+            at += topic.len();
+            for sent in topic {
+                let index = self.tp_of(sent).map_or(0, |(_, index)| index);
+                request.partition(index, sent.parcel.batch.wire_len())?;
+                batches.push(stamp(&sent.parcel));
+            }
+            request.end_topic()?;
+        }
+        request.finish()?;
+        writer.end_frame(start)?;
+        let (head, splices) = writer.into_parts();
+        Ok(Frame { head, splices, batches })
+    }
+}
+
+enum Next {
+    Parcel(Box<Parcel>),
+    /// It has one, but it does not fit into this request.
+    NoRoom,
+    Nothing,
+}
+
+/// The batch's header for this attempt. The same stamp makes the same bytes.
+fn stamp(parcel: &Parcel) -> StampedBatch {
+    let batch = &parcel.batch;
+    let header = BatchHeader {
+        base_offset: 0,
+        partition_leader_epoch: None,
+        attributes: BatchAttributes {
+            compression: batch.codec,
+            timestamp_type: TimestampType::CreateTime,
+            transactional: false,
+            control: false,
+        },
+        last_offset_delta: parcel.records() - 1,
+        base_timestamp: batch.base_timestamp,
+        max_timestamp: batch.max_timestamp,
+        producer: parcel.stamp.map(|s| ProducerStamp {
+            id: s.identity.id,
+            epoch: s.identity.epoch,
+            base_sequence: Some(s.sequence),
+        }),
+        record_count: parcel.records(),
+    };
+    let header = header.stamp(batch.body.len(), batch.body.slices());
+    StampedBatch { header, body: Arc::clone(&batch.body) }
+}

@@ -1,0 +1,237 @@
+//! Ending batches with an error, and ending the producer.
+
+use std::time::Instant;
+
+use super::Engine;
+use super::action::Action;
+use super::answer::certain;
+use super::node::{Link, NodeId, What};
+use super::parcel::Parcel;
+use crate::delivery::{BatchCompletion, Outcome};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::ErrorCode;
+use crate::sync::Arc;
+
+/// An error that a broker answered with. Its text is bounded and cleared of control characters: it goes into logs.
+pub(super) fn broker_error(code: ErrorCode, message: Option<&str>) -> Error {
+    let mut text = format!("{code}: {}", code.description());
+    if let Some(message) = message {
+        text.push_str(" (the broker says: ");
+        text.extend(message.chars().filter(|c| !c.is_control()).take(500));
+        text.push(')');
+    }
+    Error::new(ErrorKind::Broker, text).with_code(code).with_retriable(code.is_retriable())
+}
+
+impl Engine {
+    /// The error of a batch that ends now, with the last failure as its cause.
+    pub(super) fn final_error(&mut self, kind: ErrorKind, parcel: &Parcel) -> Error {
+        let cause = parcel.last_error.clone().or_else(|| self.last_trouble.clone());
+        let attempts = parcel.attempts;
+        let error = match kind {
+            ErrorKind::DeliveryTimeout => {
+                let waited = if attempts == 0 { "it was never sent" } else { "no attempt was acknowledged" };
+                Error::new(kind, format!("delivery.timeout.ms is over after {attempts} attempt(s): {waited}"))
+                    .with_retriable(true)
+            }
+            ErrorKind::RetriesExhausted => {
+                Error::new(kind, format!("gave up after {attempts} attempt(s), as retries says"))
+                    .with_retriable(true)
+            }
+            kind => {
+                // The broker's own words are the message.
+                let said = cause.as_ref().map_or_else(|| kind_text(kind).to_owned(), ToString::to_string);
+                let error = Error::new(kind, said);
+                return match cause.and_then(|c| c.code()) {
+                    Some(code) => certain(error.with_code(code), parcel),
+                    None => certain(error, parcel),
+                };
+            }
+        };
+        let error = match cause {
+            Some(cause) => match cause.code() {
+                Some(code) => error.with_code(code).with_source(cause),
+                None => error.with_source(cause),
+            },
+            None => error,
+        };
+        certain(error, parcel)
+    }
+
+    /// Ends a parcel that is not in flight.
+    pub(super) fn end(
+        &mut self,
+        number: u32,
+        parcel: Parcel,
+        error: Error,
+        records: Vec<(u32, Option<String>)>,
+    ) {
+        self.settle_ended(number, &parcel);
+        let acc = self.acc.clone();
+        let Some(partition) = self.partition(number) else { return };
+        let error = error.with_topic_partition(partition.entry.tp.clone());
+        let entry = partition.entry.clone();
+        let outcome = if records.is_empty() {
+            Outcome::Failed { error, records: Box::default() }
+        } else {
+            by_record(error, &records)
+        };
+        acc.complete(&entry, &parcel.batch, outcome);
+    }
+
+    /// What the end of a parcel without success means for the sequence behind it.
+    pub(super) fn settle_ended(&mut self, number: u32, parcel: &Parcel) {
+        let Some(partition) = self.partition(number) else { return };
+        if parcel.stamp.is_none() {
+            return;
+        }
+        if parcel.pinned {
+            partition.lane.doubtful();
+        } else {
+            partition.lane.dropped(parcel);
+        }
+    }
+
+    pub(super) fn end_expired(&mut self, number: u32, parcel: Parcel) {
+        let error = self.final_error(ErrorKind::DeliveryTimeout, &parcel);
+        self.end(number, parcel, error, Vec::new());
+    }
+
+    /// Ends the records of a parcel whose request is not answered; the parcel itself stays with the request.
+    pub(super) fn end_in_flight(&mut self, number: u32, completion: &Arc<BatchCompletion>) {
+        let error = Error::new(
+            ErrorKind::DeliveryTimeout,
+            "delivery.timeout.ms is over and the broker has not answered",
+        )
+        .with_retriable(true)
+        .with_maybe_written(true);
+        self.end_early(number, completion, error);
+    }
+
+    fn end_early(&mut self, number: u32, completion: &Arc<BatchCompletion>, error: Error) {
+        let acc = self.acc.clone();
+        let Some(partition) = self.partition(number) else { return };
+        partition.lane.orphaned();
+        let error = error.with_topic_partition(partition.entry.tp.clone());
+        let entry = partition.entry.clone();
+        let batch = self.nodes.values_mut().filter_map(|n| n.connection()).find_map(|c| {
+            c.in_flight.iter().find_map(|r| match &r.what {
+                What::Produce { parcels, .. } => {
+                    parcels.iter().find(|s| Arc::ptr_eq(&s.parcel.batch.completion, completion))
+                }
+                What::Metadata { .. } | What::InitProducerId => None,
+            })
+        });
+        if let Some(sent) = batch {
+            acc.complete(&entry, &sent.parcel.batch, Outcome::Failed { error, records: Box::default() });
+        }
+    }
+
+    /// Nothing can be sent any more: everything fails with `error`, now and later.
+    pub(super) fn fail_for_good(&mut self, error: Error) {
+        let error = error.with_fatal(true);
+        log::error!(target: "kafka_producer::engine", "the producer cannot go on: {error}");
+        self.fatal.get_or_insert_with(|| error.clone());
+        self.fail_everything(&error);
+    }
+
+    /// Why nothing can be sent any more.
+    pub(crate) fn fatal(&self) -> Option<&Error> {
+        self.fatal.as_ref()
+    }
+
+    /// Ends every batch that is not in flight.
+    pub(super) fn fail_everything(&mut self, error: &Error) {
+        let acc = self.acc.clone();
+        for number in 0..self.partitions.len() as u32 {
+            let Some(partition) = self.partition(number) else { continue };
+            partition.queued = false;
+            let entry = partition.entry.clone();
+            let repeats = partition.lane.take_where(|_| true);
+            for parcel in repeats {
+                let error = certain(error.clone(), &parcel);
+                self.end(number, parcel, error, Vec::new());
+            }
+            while let Some(batch) = acc.take(&entry) {
+                let parcel = Parcel::new(batch, entry_deadline());
+                self.end(number, parcel, error.clone(), Vec::new());
+            }
+        }
+        for node in self.nodes.values_mut() {
+            node.ready.clear();
+        }
+    }
+
+    /// Ends everything, in flight or not: `purge`, or a close whose time is over. What is in flight may be written.
+    pub(crate) fn drop_everything(&mut self, error: &Error, now: Instant) {
+        self.take_signals(now);
+        self.fail_everything(error);
+        let mut early = Vec::new();
+        for connection in self.nodes.values_mut().filter_map(|n| n.connection()) {
+            for request in &mut connection.in_flight {
+                let What::Produce { parcels, .. } = &mut request.what else { continue };
+                for sent in parcels.iter_mut().filter(|s| !s.parcel.ended) {
+                    sent.parcel.ended = true;
+                    early.push((sent.partition, sent.parcel.batch.completion.clone()));
+                }
+            }
+        }
+        for (number, completion) in early {
+            self.end_early(number, &completion, error.clone().with_maybe_written(true));
+        }
+    }
+
+    /// Closes a broker's connection, if any; what was in flight counts as lost.
+    pub(super) fn close_node(&mut self, id: NodeId, now: Instant) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let conn = match &node.link {
+            Link::Up(connection) => connection.id,
+            Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => return,
+        };
+        let error = Error::new(ErrorKind::Connection, "closed to begin anew from the bootstrap servers");
+        self.handle_disconnected(conn, error, now);
+        self.actions.push_back(Action::Close { conn });
+    }
+}
+
+/// The broker named the records it objects to; the others fail with it, since it drops the whole batch (KIP-467).
+fn by_record(error: Error, records: &[(u32, Option<String>)]) -> Outcome {
+    let own = records.iter().map(|(index, message)| {
+        let text = match message {
+            Some(m) => format!(
+                "the broker refuses this record: {}",
+                m.chars().filter(|c| !c.is_control()).take(500).collect::<String>()
+            ),
+            None => "the broker refuses this record".to_owned(),
+        };
+        let mut own = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
+        if let Some(code) = error.code() {
+            own = own.with_code(code);
+        }
+        if let Some(tp) = error.topic_partition() {
+            own = own.with_topic_partition(tp.clone());
+        }
+        (*index, own)
+    });
+    let records = own.collect();
+    let others = Error::new(
+        error.kind(),
+        "another record of the same batch was refused, and the broker drops the batch",
+    )
+    .with_maybe_written(error.may_have_been_written())
+    .with_source(error);
+    Outcome::Failed { error: others, records }
+}
+
+fn kind_text(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::RecordTooLarge => "the record is too large",
+        ErrorKind::Authorization => "not authorized",
+        _ => "the batch failed",
+    }
+}
+
+/// A parcel that ends at once needs no deadline of its own.
+fn entry_deadline() -> Instant {
+    crate::clock::now()
+}

@@ -1,0 +1,396 @@
+//! Connections: who connects when, what a failure means for what was in flight, timeouts.
+
+use std::time::{Duration, Instant};
+
+use super::action::{Action, ConnId, Peer};
+use super::node::{Connection, InFlight, Link, Node, NodeId, Versions, What};
+use super::verdict::Answer;
+use super::{Engine, bootstrap_id};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::header::encode_request;
+use crate::protocol::{ApiKey, Request, Writer};
+
+/// A connection attempt goes over several addresses, each with its own timeout; after this many the engine stops
+/// waiting for it and treats it as failed, as where name resolution hangs.
+const SETUP_PATIENCE: u32 = 2;
+
+impl Engine {
+    // ---- events ------------------------------------------------------------
+
+    /// The connection stands and the broker told its versions.
+    pub(crate) fn handle_connected(&mut self, conn: ConnId, peer: Peer, now: Instant) {
+        let node = self.conns.get(&conn).and_then(|id| self.nodes.get_mut(id));
+        let Some(node) = node.filter(|n| matches!(n.link, Link::Connecting { conn: c, .. } if c == conn))
+        else {
+            // Given up meanwhile.
+            self.conns.remove(&conn);
+            self.actions.push_back(Action::Close { conn });
+            return;
+        };
+        node.failures = 0;
+        let versions = Versions::of(peer);
+        let unusable =
+            [(ApiKey::PRODUCE, versions.produce.is_none()), (ApiKey::METADATA, versions.metadata.is_none())];
+        let missing = unusable.iter().find(|(_, missing)| *missing).map(|(key, _)| versions.describe(*key));
+        node.link = Link::Up(Connection::new(conn, versions, now));
+        self.acc.metrics.connections_created.increment();
+        if let Some(said) = missing {
+            let message = format!("no common version: {said}; Kafka 2.1 or later is needed");
+            self.connection_lost(conn, Error::new(ErrorKind::UnsupportedVersion, message), now);
+            self.actions.push_back(Action::Close { conn });
+        }
+    }
+
+    pub(crate) fn handle_connect_failed(&mut self, conn: ConnId, error: Error, now: Instant) {
+        let Some(id) = self.conns.remove(&conn) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if !matches!(node.link, Link::Connecting { conn: c, .. } if c == conn) {
+            return;
+        }
+        let error = node.blame(error);
+        log::debug!(target: "kafka_producer::engine", "{error}");
+        node.failures = node.failures.saturating_add(1);
+        let wait = self.settings.reconnect_backoff.after(node.failures, &mut self.rng);
+        node.link = Link::Backoff { until: now + wait };
+        self.last_trouble = Some(error);
+        // The partitions of this node may have moved.
+        self.metadata.invalidate(now);
+    }
+
+    /// The driver lost the connection, or read something it could not understand.
+    pub(crate) fn handle_disconnected(&mut self, conn: ConnId, error: Error, now: Instant) {
+        self.connection_lost(conn, error, now);
+    }
+
+    /// All of the last frame is in the socket's hands.
+    pub(crate) fn handle_written(&mut self, conn: ConnId, now: Instant) {
+        let Some(connection) = self.connection_by_id(conn) else { return };
+        connection.writing = false;
+        connection.last_used = now;
+        let unanswered = |r: &InFlight| matches!(r.what, What::Produce { answered: false, .. });
+        if connection.in_flight.back().is_some_and(unanswered) {
+            if let Some(request) = connection.in_flight.pop_back() {
+                self.unanswered_written(request, now);
+            }
+        }
+    }
+
+    /// One response frame, without its length.
+    pub(crate) fn handle_frame(&mut self, conn: ConnId, frame: &[u8], now: Instant) {
+        self.acc.metrics.responses.increment();
+        if let Err(problem) = self.frame(conn, frame, now) {
+            let error = Error::new(ErrorKind::Protocol, problem);
+            self.connection_lost(conn, error, now);
+            self.actions.push_back(Action::Close { conn });
+        }
+    }
+
+    fn frame(&mut self, conn: ConnId, frame: &[u8], now: Instant) -> Result<(), String> {
+        let Some(node) = self.conns.get(&conn).copied() else { return Ok(()) };
+        let Some(connection) = self.connection_by_id(conn) else { return Ok(()) };
+        let Some(request) = connection.in_flight.pop_front() else {
+            return Err("a response that nothing asked for".into());
+        };
+        connection.last_used = now;
+        match crate::protocol::header::peek_correlation_id(frame) {
+            Ok(id) if id == request.correlation => self.answered(node, request, frame, now),
+            got => {
+                let expected = request.correlation;
+                connection.in_flight.push_front(request);
+                Err(format!("a response to request {got:?} where {expected} was next"))
+            }
+        }
+    }
+
+    // ---- what changes a link -------------------------------------------------
+
+    pub(super) fn connection_by_id(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        let node = self.nodes.get_mut(self.conns.get(&conn)?)?;
+        node.connection().filter(|c| c.id == conn)
+    }
+
+    /// Ends the connection and answers everything that was in flight on it with "lost".
+    fn connection_lost(&mut self, conn: ConnId, error: Error, now: Instant) {
+        let Some(id) = self.conns.remove(&conn) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let error = node.blame(error);
+        let in_flight = match &mut node.link {
+            Link::Up(connection) if connection.id == conn => std::mem::take(&mut connection.in_flight),
+            Link::Up(_) | Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => return,
+        };
+        node.failures = node.failures.saturating_add(1);
+        let wait = self.settings.reconnect_backoff.after(node.failures, &mut self.rng);
+        node.link = Link::Backoff { until: now + wait };
+        self.acc.metrics.connections_closed.increment();
+        log::debug!(target: "kafka_producer::engine", "connection lost with {} in flight: {error}", in_flight.len());
+        self.last_trouble = Some(error.clone());
+        self.metadata.invalidate(now);
+        for request in in_flight {
+            match request.what {
+                What::Produce { parcels, .. } => {
+                    for sent in parcels {
+                        self.judge(sent, Answer::Lost, Some(error.clone()), now);
+                    }
+                }
+                What::Metadata { .. } => self.metadata.failed(now, &mut self.rng),
+                What::InitProducerId => self.identity_failed(now),
+            }
+        }
+    }
+
+    /// Requests that are overdue, attempts to connect that are given up, idle connections, retired nodes.
+    pub(super) fn check_links(&mut self, now: Instant) {
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            self.expire_in_flight(id, now);
+            self.check_link(id, now);
+        }
+        if self.next_idle_check.is_none_or(|at| at <= now) {
+            self.next_idle_check = Some(now + IDLE_CHECK);
+            self.forget_idle_topics(now);
+        }
+    }
+
+    fn check_link(&mut self, id: NodeId, now: Instant) {
+        let max_idle = self.settings.connections_max_idle;
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        match &node.link {
+            Link::Connecting { conn, give_up } if *give_up <= now => {
+                let conn = *conn;
+                let message = "no connection within socket.connection.setup.timeout.ms";
+                self.handle_connect_failed(conn, Error::new(ErrorKind::Connection, message), now);
+            }
+            Link::Up(connection) => {
+                let conn = connection.id;
+                let idle = now.saturating_duration_since(connection.last_used) >= max_idle;
+                let overdue = connection.in_flight.iter().any(|r| r.deadline <= now);
+                if overdue {
+                    let message = "no answer within request.timeout.ms; connection closed";
+                    self.connection_lost(conn, Error::new(ErrorKind::Connection, message), now);
+                    self.actions.push_back(Action::Close { conn });
+                } else if connection.in_flight.is_empty() && !connection.writing && (idle || node.retired) {
+                    node.link = Link::Idle;
+                    self.conns.remove(&conn);
+                    self.acc.metrics.connections_closed.increment();
+                    self.actions.push_back(Action::Close { conn });
+                    self.remove_if_retired(id, now);
+                }
+            }
+            Link::Connecting { .. } => {}
+            Link::Idle | Link::Backoff { .. } => self.remove_if_retired(id, now),
+        }
+    }
+
+    fn remove_if_retired(&mut self, id: NodeId, now: Instant) {
+        if self.nodes.get(&id).is_some_and(|n| n.retired) {
+            if let Some(node) = self.nodes.remove(&id) {
+                if !node.ready.is_empty() {
+                    self.metadata.invalidate(now);
+                }
+                for number in node.ready {
+                    if let Some(partition) = self.partition(number) {
+                        partition.queued = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the link needs to be looked at.
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 4] {
+        match &node.link {
+            Link::Idle => [None; 4],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None],
+            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None],
+            Link::Up(connection) => [
+                connection.in_flight.iter().map(|r| r.deadline).min(),
+                Some(connection.last_used + self.settings.connections_max_idle),
+                connection.next_expiry,
+                connection.throttled_until.filter(|_| !node.ready.is_empty()),
+            ],
+        }
+    }
+
+    // ---- connecting ----------------------------------------------------------
+
+    /// Connects to every broker that has something to send.
+    pub(super) fn connect_where_wanted(&mut self, now: Instant) {
+        let wanted: Vec<NodeId> =
+            self.nodes.values().filter(|n| !n.ready.is_empty() && n.can_connect(now)).map(|n| n.id).collect();
+        for id in wanted {
+            self.connect(id, now);
+        }
+    }
+
+    fn connect(&mut self, id: NodeId, now: Instant) {
+        let conn = ConnId(self.next_conn);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        self.next_conn += 1;
+        let setup_timeout = self.settings.setup_timeout.after(node.failures + 1, &mut self.rng);
+        let give_up = now + setup_timeout * SETUP_PATIENCE + self.settings.request_timeout;
+        node.link = Link::Connecting { conn, give_up };
+        self.conns.insert(conn, id);
+        self.actions.push_back(Action::Connect {
+            conn,
+            address: node.address.clone(),
+            setup_timeout,
+            request_timeout: self.settings.request_timeout,
+        });
+    }
+
+    /// The broker to ask something that any broker can answer. Connects to one if none is there, so that a later call
+    /// finds it: known brokers first, and where none of them can be reached the bootstrap addresses again (KIP-899).
+    pub(super) fn least_loaded(&mut self, now: Instant) -> Option<NodeId> {
+        let max = self.settings.max_in_flight;
+        let up = self.nodes.values_mut().filter_map(|n| {
+            let id = n.id;
+            let retired = n.retired;
+            let connection = n.connection()?;
+            (!retired).then_some((connection.has_room(max, now), connection.in_flight.len(), id))
+        });
+        let best = up.min_by_key(|(room, load, id)| (!room, *load, *id));
+        if let Some((room, _, id)) = best {
+            return room.then_some(id);
+        }
+        let known = |n: &&Node| !n.is_bootstrap() && !n.retired;
+        let some_known = self.nodes.values().any(|n| known(&n));
+        if some_known {
+            if self.nodes.values().filter(known).any(|n| matches!(n.link, Link::Connecting { .. })) {
+                return None;
+            }
+            let candidates: Vec<NodeId> =
+                self.nodes.values().filter(|n| known(n) && n.can_connect(now)).map(|n| n.id).collect();
+            if !candidates.is_empty() {
+                let mut candidates = candidates;
+                candidates.sort_unstable();
+                let at = (self.rng.next() % candidates.len() as u64) as usize;
+                if let Some(id) = candidates.get(at) {
+                    self.connect(*id, now);
+                }
+                return None;
+            }
+        }
+        if !some_known || self.metadata.may_rebootstrap() {
+            self.connect_to_bootstrap(now);
+        }
+        None
+    }
+
+    /// Tries the bootstrap addresses in turn, the next one when the last has failed or takes long.
+    fn connect_to_bootstrap(&mut self, now: Instant) {
+        let count = self.settings.bootstrap.len();
+        for at in 0..count {
+            let id = bootstrap_id(at);
+            let address = self.settings.bootstrap[at].clone();
+            self.nodes.entry(id).or_insert_with(|| Node::new(id, address)).retired = false;
+        }
+        let patience = self.settings.setup_timeout.initial;
+        let waiting = self.nodes.values().any(|n| match n.link {
+            // An attempt that takes longer than one address may take does not keep the next from being tried.
+            Link::Connecting { give_up, .. } => {
+                n.is_bootstrap()
+                    && give_up.saturating_duration_since(now) > self.settings.request_timeout + patience / 2
+            }
+            Link::Idle | Link::Up(_) | Link::Backoff { .. } => false,
+        });
+        if waiting {
+            return;
+        }
+        for _ in 0..count {
+            let id = bootstrap_id(self.next_bootstrap % count);
+            self.next_bootstrap = self.next_bootstrap.wrapping_add(1);
+            if self.nodes.get(&id).is_some_and(|n| n.can_connect(now)) {
+                return self.connect(id, now);
+            }
+        }
+    }
+
+    /// When the next bootstrap attempt can begin, where one is wanted.
+    pub(super) fn next_connect_chance(&self) -> Option<Instant> {
+        self.nodes
+            .values()
+            .filter_map(|n| match n.link {
+                Link::Backoff { until } => Some(until),
+                Link::Connecting { give_up, .. } => {
+                    let patience = self.settings.request_timeout + self.settings.setup_timeout.initial / 2;
+                    give_up.checked_sub(patience)
+                }
+                Link::Idle | Link::Up(_) => None,
+            })
+            .min()
+    }
+
+    // ---- sending ---------------------------------------------------------------
+
+    /// Encodes and queues a request without batches; `false` if it cannot be encoded.
+    pub(super) fn send_request<R: Request>(
+        &mut self,
+        node: NodeId,
+        version: i16,
+        request: &R,
+        what: What,
+        now: Instant,
+    ) -> bool {
+        let mut writer = Writer::new();
+        let client_id = self.settings.client_id.clone();
+        let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return false };
+        let correlation = connection.correlation();
+        if let Err(problem) = encode_request(&mut writer, version, correlation, Some(&client_id), request) {
+            log::error!(target: "kafka_producer::engine", "cannot encode {}: {problem}", R::NAME);
+            return false;
+        }
+        let (head, splices) = writer.into_parts();
+        let frame = super::Frame { head, splices, batches: Vec::new() };
+        self.launch(node, correlation, version, what, frame, now);
+        true
+    }
+
+    /// Notes a request as in flight and hands its bytes to the driver.
+    pub(super) fn launch(
+        &mut self,
+        node: NodeId,
+        correlation: i32,
+        version: i16,
+        what: What,
+        frame: super::Frame,
+        now: Instant,
+    ) {
+        let timeout = self.settings.request_timeout;
+        let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
+        // A broker that asked for silence may keep its answer back as long.
+        let from = connection.throttled_until.map_or(now, |until| until.max(now));
+        let deadline = from + timeout;
+        connection.writing = true;
+        connection.last_used = now;
+        let conn = connection.id;
+        connection.in_flight.push_back(InFlight { correlation, version, deadline, sent: now, what });
+        self.acc.metrics.requests.increment();
+        self.acc.metrics.bytes_out.add(frame.len() as u64);
+        self.actions.push_back(Action::Send { conn, frame });
+    }
+
+    /// Honours a broker's wish for silence (KIP-219); other brokers are not concerned.
+    pub(super) fn throttle(&mut self, node: NodeId, millis: i32, now: Instant) {
+        let Ok(millis @ 1..) = u64::try_from(millis) else { return };
+        self.acc.metrics.throttle_millis.add(millis);
+        let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
+        let pause = Duration::from_millis(millis);
+        connection.throttled_until = Some(now + pause);
+        for request in &mut connection.in_flight {
+            request.deadline += pause;
+        }
+    }
+}
+
+/// How often topics are looked through for idle ones.
+const IDLE_CHECK: Duration = Duration::from_secs(10);
+
+impl Node {
+    pub(super) fn can_connect(&self, now: Instant) -> bool {
+        match self.link {
+            Link::Idle => true,
+            Link::Backoff { until } => until <= now,
+            Link::Connecting { .. } | Link::Up(_) => false,
+        }
+    }
+}

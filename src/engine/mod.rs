@@ -1,0 +1,231 @@
+//! The engine: what to send where, in which order, and what an answer means.
+//!
+//! A state machine without I/O, clock or thread, owned by value by the sender thread. It is driven by
+//!
+//! * events: `handle_connected`, `handle_connect_failed`, `handle_disconnected`, `handle_frame`, `handle_written`;
+//! * [`Engine::run`], which looks at what application threads announced, at timers that are due, and at what can be
+//!   sent; spurious calls do no harm;
+//! * outputs: [`Engine::poll_action`] until it is empty, then [`Engine::poll_timeout`].
+//!
+//! `now` must never go back. It takes the accumulator's leaf locks, shortly, and never waits. It must not know sockets
+//! or application types. One file per subject:
+//!
+//! ```text
+//! node.rs      a broker's connection and requests     metadata.rs   when to ask, what is known
+//! links.rs     connect, fail, time out                 refresh.rs    metadata requests and answers
+//! partition.rs when a partition has something to send  lane.rs       sequences, order, gaps
+//! drain.rs     which batches into which request        verdict.rs    what an answer means
+//! answer.rs    carrying out verdicts                   split.rs      batches that are too large
+//! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
+//! ```
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+mod action;
+mod answer;
+mod backoff;
+mod drain;
+mod failure;
+mod identity;
+mod lane;
+mod links;
+mod metadata;
+mod node;
+mod parcel;
+mod partition;
+mod refresh;
+mod split;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
+pub(crate) use backoff::Backoff;
+pub(crate) use metadata::MetadataSettings;
+
+use crate::accumulator::{Pending, RecordAccumulator};
+use crate::error::Error;
+use crate::sync::Arc;
+use backoff::Rng;
+use identity::Identities;
+use metadata::Metadata;
+use node::{Node, NodeId};
+use partition::{Partition, Timer};
+
+/// What the engine is told; see the configuration keys of the same names.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineSettings {
+    pub(crate) client_id: String,
+    pub(crate) bootstrap: Vec<Address>,
+    /// As on the wire: 0, 1, or -1 for all.
+    pub(crate) acks: i16,
+    pub(crate) idempotent: bool,
+    pub(crate) retries: u32,
+    pub(crate) max_in_flight: usize,
+    pub(crate) max_request_size: usize,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connections_max_idle: Duration,
+    pub(crate) retry_backoff: Backoff,
+    pub(crate) reconnect_backoff: Backoff,
+    /// For one address; doubles with each failure in a row, up to the second.
+    pub(crate) setup_timeout: Backoff,
+    pub(crate) metadata: MetadataSettings,
+    pub(crate) allow_auto_create: bool,
+    pub(crate) seed: u64,
+}
+
+/// How far closing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// No record enters; what is there is sent.
+    Draining,
+    /// Everything has its outcome.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    settings: EngineSettings,
+    acc: Arc<RecordAccumulator>,
+    rng: Rng,
+    actions: VecDeque<Action>,
+    nodes: HashMap<NodeId, Node>,
+    /// Which node a live connection belongs to.
+    conns: HashMap<ConnId, NodeId>,
+    next_conn: u64,
+    /// Which bootstrap address to try next.
+    next_bootstrap: usize,
+    metadata: Metadata,
+    /// By the partition's number.
+    partitions: Vec<Option<Box<Partition>>>,
+    timers: BinaryHeap<Timer>,
+    identities: Identities,
+    /// Why nothing can be sent any more.
+    fatal: Option<Error>,
+    /// Why the last connection or metadata request failed; the cause of timeouts.
+    last_trouble: Option<Error>,
+    phase: Phase,
+    pending: Pending,
+    next_idle_check: Option<Instant>,
+    last_run: Option<Instant>,
+}
+
+impl Engine {
+    pub(crate) fn new(settings: EngineSettings, acc: Arc<RecordAccumulator>) -> Self {
+        let bootstrap = settings.bootstrap.iter().enumerate();
+        let nodes = bootstrap.map(|(at, address)| {
+            let id = bootstrap_id(at);
+            (id, Node::new(id, address.clone()))
+        });
+        let mut rng = Rng::new(settings.seed);
+        let next_bootstrap = (rng.next() as usize) % settings.bootstrap.len().max(1);
+        Self {
+            nodes: nodes.collect(),
+            metadata: Metadata::new(settings.metadata),
+            identities: Identities::new(settings.idempotent),
+            actions: VecDeque::new(),
+            conns: HashMap::new(),
+            next_conn: 0,
+            next_bootstrap,
+            partitions: Vec::new(),
+            timers: BinaryHeap::new(),
+            fatal: None,
+            last_trouble: None,
+            phase: Phase::Running,
+            pending: Pending::default(),
+            next_idle_check: None,
+            last_run: None,
+            rng,
+            settings,
+            acc,
+        }
+    }
+
+    /// Looks at everything that could have changed and queues what is to be done.
+    pub(crate) fn run(&mut self, now: Instant) {
+        self.last_run = Some(now);
+        self.take_signals(now);
+        self.run_timers(now);
+        self.check_links(now);
+        self.refresh_metadata(now);
+        self.request_identity(now);
+        self.drain(now);
+        self.connect_where_wanted(now);
+        // What was done above may have set timers that are due already.
+        self.run_timers(now);
+        self.finish_if_closed();
+    }
+
+    /// The next thing to do, until `None`.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`run`](Self::run) again if nothing happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let timer = self.timers.peek().map(Timer::at);
+        let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
+        let links = links.filter(|at| self.last_run.is_none_or(|last| *at > last)).min();
+        // What was due at the last run was looked at then; it waits for an event, not for time.
+        let last = self.last_run;
+        let events = [timer, links, self.next_wish(), self.next_idle_check];
+        events.into_iter().flatten().filter(|at| last.is_none_or(|last| *at > last)).min()
+    }
+
+    /// No record enters any more; sends what is there.
+    pub(crate) fn begin_close(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+        }
+    }
+
+    /// Whether everything has its outcome and the connections may be dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    fn finish_if_closed(&mut self) {
+        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() {
+            self.phase = Phase::Closed;
+        }
+    }
+
+    /// Why the last connection or metadata request failed.
+    pub(crate) fn last_trouble(&self) -> Option<&Error> {
+        self.last_trouble.as_ref()
+    }
+
+    /// Whether a broker has answered.
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.metadata.has_succeeded()
+    }
+
+    fn take_signals(&mut self, now: Instant) {
+        let mut pending = std::mem::take(&mut self.pending);
+        self.acc.signals.take(&mut pending);
+        for topic in pending.topics.drain(..) {
+            self.metadata.want(&topic, now);
+        }
+        for entry in pending.partitions.drain(..) {
+            entry.clear_notified();
+            let number = self.partition_of(&entry);
+            self.evaluate(number, now);
+        }
+        for number in pending.hurried.drain(..) {
+            self.evaluate(number, now);
+        }
+        if std::mem::take(&mut pending.sweep) {
+            for number in 0..self.partitions.len() {
+                self.evaluate(number as u32, now);
+            }
+        }
+        self.pending = pending;
+    }
+}
+
+fn bootstrap_id(at: usize) -> NodeId {
+    -1 - i32::try_from(at).unwrap_or(i32::MAX - 1)
+}

@@ -1,0 +1,172 @@
+//! One broker: its address, its connection, and what is in flight there.
+//!
+//! Pure. A node without a connection is idle, connecting, or waits after a failure; it connects only when somebody
+//! wants something of it.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::action::{Address, ConnId, Peer};
+use super::parcel::Parcel;
+use crate::error::Error;
+use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest, ProduceRequest};
+use crate::protocol::{ApiKey, Request, choose_version};
+use crate::sync::Arc;
+
+/// A broker's node id; bootstrap addresses have negative ones of ours.
+pub(crate) type NodeId = i32;
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) address: Address,
+    pub(crate) link: Link,
+    /// Failed attempts to connect in a row.
+    pub(crate) failures: u32,
+    /// Partitions led by this node that have something to send, in turn.
+    pub(crate) ready: VecDeque<u32>,
+    /// The metadata does not list it any more; it goes when nothing is in flight.
+    pub(crate) retired: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Link {
+    Idle,
+    Connecting { conn: ConnId, give_up: Instant },
+    Up(Connection),
+    Backoff { until: Instant },
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    pub(crate) versions: Versions,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// The last request is not all in the socket's hands.
+    pub(crate) writing: bool,
+    pub(crate) next_correlation: i32,
+    pub(crate) last_used: Instant,
+    /// The broker asked for silence until then.
+    pub(crate) throttled_until: Option<Instant>,
+    /// No parcel in flight expires before.
+    pub(crate) next_expiry: Option<Instant>,
+}
+
+/// The version of each API to be used with a broker; `None` where there is none in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) produce: Option<i16>,
+    pub(crate) produce_min: i16,
+    pub(crate) metadata: Option<i16>,
+    pub(crate) init_producer_id: Option<i16>,
+    ranges: Vec<(i16, i16, i16)>,
+}
+
+impl Versions {
+    pub(crate) fn of(peer: Peer) -> Self {
+        let range =
+            |key: ApiKey| peer.ranges.iter().find(|(k, ..)| *k == key.0).map(|(_, min, max)| (*min, *max));
+        let produce = range(ApiKey::PRODUCE);
+        Self {
+            produce: produce.and_then(|theirs| choose_version(ProduceRequest::VERSIONS, theirs)),
+            produce_min: produce.map_or(i16::MAX, |(min, _)| min),
+            metadata: range(ApiKey::METADATA)
+                .and_then(|theirs| choose_version(MetadataRequest::VERSIONS, theirs)),
+            init_producer_id: range(ApiKey::INIT_PRODUCER_ID)
+                .and_then(|theirs| choose_version(InitProducerIdRequest::VERSIONS, theirs)),
+            ranges: peer.ranges,
+        }
+    }
+
+    /// What the broker said of an API, for messages.
+    pub(crate) fn describe(&self, key: ApiKey) -> String {
+        match self.ranges.iter().find(|(k, ..)| *k == key.0) {
+            Some((_, min, max)) => format!("the broker has {key} {min} to {max}"),
+            None => format!("the broker has no {key}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) correlation: i32,
+    pub(crate) version: i16,
+    pub(crate) deadline: Instant,
+    pub(crate) sent: Instant,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Produce {
+        /// With acks=0 there is no answer: it ends when it is written.
+        answered: bool,
+        parcels: Vec<Sent>,
+    },
+    Metadata {
+        topics: Vec<Arc<str>>,
+        full: bool,
+    },
+    InitProducerId,
+}
+
+/// A parcel in flight.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) partition: u32,
+    pub(crate) parcel: Parcel,
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, address: Address) -> Self {
+        Self { id, address, link: Link::Idle, failures: 0, ready: VecDeque::new(), retired: false }
+    }
+
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        match &mut self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_bootstrap(&self) -> bool {
+        self.id < 0
+    }
+
+    /// Adds to an error which broker it was.
+    pub(crate) fn blame(&self, error: Error) -> Error {
+        if self.is_bootstrap() {
+            error.with_broker(format_args!("{} (bootstrap)", self.address))
+        } else {
+            error.with_broker(format_args!("{} (node {})", self.address, self.id))
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnId, versions: Versions, now: Instant) -> Self {
+        Self {
+            id,
+            versions,
+            in_flight: VecDeque::new(),
+            writing: false,
+            next_correlation: 0,
+            last_used: now,
+            throttled_until: None,
+            next_expiry: None,
+        }
+    }
+
+    /// Whether one more request may go out now.
+    pub(crate) fn has_room(&self, max_in_flight: usize, now: Instant) -> bool {
+        !self.writing
+            && self.in_flight.len() < max_in_flight
+            && self.throttled_until.is_none_or(|until| until <= now)
+    }
+
+    pub(crate) fn correlation(&mut self) -> i32 {
+        let correlation = self.next_correlation;
+        self.next_correlation = self.next_correlation.wrapping_add(1) & i32::MAX;
+        correlation
+    }
+}

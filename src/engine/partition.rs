@@ -1,0 +1,234 @@
+//! When a partition has something to send: linger, backoff, expiry.
+//!
+//! A partition is looked at when something about it changed or one of its timers is due, never in a scan of all; so
+//! many idle partitions cost nothing.
+
+use std::cmp::Ordering;
+use std::time::Instant;
+
+use super::Engine;
+use super::lane::{Gate, Lane};
+use super::node::{NodeId, What};
+use super::parcel::Parcel;
+use crate::accumulator::{PartitionEntry, Peek};
+use crate::clock;
+use crate::sync::Arc;
+
+/// A partition as the engine sees it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(super) entry: Arc<PartitionEntry>,
+    pub(super) leader: Option<NodeId>,
+    pub(super) lane: Lane,
+    /// Stands in its leader's list.
+    pub(super) queued: bool,
+    /// Repeats wait until then.
+    pub(super) backoff_until: Option<Instant>,
+    /// The earliest timer that is set for it.
+    timer: Option<Instant>,
+}
+
+impl Partition {
+    fn new(entry: Arc<PartitionEntry>) -> Self {
+        let leader = Some(entry.leader()).filter(|leader| *leader >= 0);
+        Self { entry, leader, lane: Lane::default(), queued: false, backoff_until: None, timer: None }
+    }
+}
+
+/// "Look at this partition then."
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer {
+    at: Instant,
+    partition: u32,
+}
+
+impl Timer {
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+}
+
+/// Earliest first, as the heap has its greatest on top.
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.cmp(&self.at).then(other.partition.cmp(&self.partition))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a look at a partition found.
+enum Found {
+    Nothing,
+    /// Look again then at the latest.
+    Later(Instant),
+    /// It can send; what it has expires then.
+    Ready(Instant),
+}
+
+impl Engine {
+    /// The partition's number, made known if it is new.
+    pub(super) fn partition_of(&mut self, entry: &Arc<PartitionEntry>) -> u32 {
+        let at = entry.id as usize;
+        if self.partitions.len() <= at {
+            self.partitions.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.partitions.get_mut(at) {
+            slot.get_or_insert_with(|| Box::new(Partition::new(entry.clone())));
+        }
+        entry.id
+    }
+
+    pub(super) fn partition(&mut self, number: u32) -> Option<&mut Partition> {
+        self.partitions.get_mut(number as usize)?.as_deref_mut()
+    }
+
+    fn set_timer(&mut self, number: u32, at: Instant) {
+        let Some(partition) = self.partition(number) else { return };
+        if partition.timer.is_none_or(|set| at < set) {
+            partition.timer = Some(at);
+            self.timers.push(Timer { at, partition: number });
+        }
+    }
+
+    pub(super) fn run_timers(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.peek().copied().filter(|t| t.at <= now) {
+            self.timers.pop();
+            let Some(partition) = self.partition(timer.partition) else { continue };
+            // An earlier timer may have taken this one's place.
+            if partition.timer == Some(timer.at) {
+                partition.timer = None;
+                self.evaluate(timer.partition, now);
+            }
+        }
+    }
+
+    /// Expires what is too old, and puts the partition into its leader's list if it can send.
+    pub(super) fn evaluate(&mut self, number: u32, now: Instant) {
+        self.expire(number, now);
+        match self.look(number, now) {
+            Found::Nothing => {}
+            Found::Later(at) => self.set_timer(number, at),
+            Found::Ready(deadline) => {
+                self.set_timer(number, deadline);
+                self.enqueue(number, now);
+            }
+        }
+    }
+
+    fn look(&mut self, number: u32, now: Instant) -> Found {
+        let timeout = self.acc.delivery_timeout();
+        let acc = self.acc.clone();
+        let Some(partition) = self.partition(number) else { return Found::Nothing };
+        partition.lane.settle();
+        let front = acc.peek(&partition.entry, now);
+        // Whatever is in the way, the oldest thing there expires at its time.
+        let queued_until = match front {
+            Peek::Empty => None,
+            Peek::Ready { created } | Peek::Lingering { created, .. } | Peek::Sealing { created } => {
+                Some(clock::deadline(created, timeout))
+            }
+        };
+        let retry_until = partition.lane.retries().iter().map(|p| p.deadline).min();
+        let Some(expiry) = queued_until.into_iter().chain(retry_until).min() else { return Found::Nothing };
+        match partition.lane.gate() {
+            Gate::Wait => Found::Later(expiry),
+            Gate::NeedsIdentity | Gate::Retry => match partition.backoff_until.filter(|at| *at > now) {
+                Some(at) => Found::Later(at.min(expiry)),
+                None => Found::Ready(expiry),
+            },
+            Gate::New => match front {
+                Peek::Empty => Found::Later(expiry),
+                Peek::Ready { .. } => Found::Ready(expiry),
+                Peek::Lingering { until, .. } => Found::Later(until.min(expiry)),
+                Peek::Sealing { .. } => Found::Later(expiry),
+            },
+        }
+    }
+
+    /// Puts the partition into its leader's list; without a leader the metadata is asked for again.
+    fn enqueue(&mut self, number: u32, now: Instant) {
+        let Some(partition) = self.partition(number) else { return };
+        if partition.queued {
+            return;
+        }
+        let leader = partition.leader;
+        let Some(node) = leader.and_then(|id| self.nodes.get_mut(&id)) else {
+            self.metadata.invalidate(now);
+            return;
+        };
+        node.ready.push_back(number);
+        if let Some(partition) = self.partition(number) {
+            partition.queued = true;
+        }
+    }
+
+    /// Changes the partition's leader; what waits moves to the new one.
+    pub(super) fn set_leader(&mut self, number: u32, leader: Option<NodeId>, now: Instant) {
+        let Some(partition) = self.partition(number) else { return };
+        if partition.leader == leader {
+            // It may have waited for the node to become known.
+            if !partition.queued {
+                self.evaluate(number, now);
+            }
+            return;
+        }
+        let old = std::mem::replace(&mut partition.leader, leader);
+        partition.queued = false;
+        // There is somewhere new to go: no need to wait for the old place to recover.
+        partition.backoff_until = None;
+        if let Some(node) = old.and_then(|id| self.nodes.get_mut(&id)) {
+            node.ready.retain(|n| *n != number);
+        }
+        self.evaluate(number, now);
+    }
+
+    /// Ends what is older than `delivery.timeout.ms` and not in flight.
+    fn expire(&mut self, number: u32, now: Instant) {
+        let acc = self.acc.clone();
+        let timeout = acc.delivery_timeout();
+        let Some(partition) = self.partition(number) else { return };
+        let late: Vec<Parcel> = partition.lane.take_where(|p| p.deadline <= now);
+        let entry = partition.entry.clone();
+        for parcel in late {
+            self.end_expired(number, parcel);
+        }
+        while let Peek::Ready { created } = acc.peek(&entry, now) {
+            let deadline = clock::deadline(created, timeout);
+            if deadline > now {
+                break;
+            }
+            let Some(batch) = acc.take(&entry) else { break };
+            self.end_expired(number, Parcel::new(batch, deadline));
+        }
+    }
+
+    /// Ends what is in flight and too old: its outcome is known to be unknown, its bytes stay with the request.
+    pub(super) fn expire_in_flight(&mut self, node: NodeId, now: Instant) {
+        let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
+        if connection.next_expiry.is_none_or(|at| at > now) {
+            return;
+        }
+        let mut next = None;
+        let mut late = Vec::new();
+        for request in &mut connection.in_flight {
+            let What::Produce { parcels, .. } = &mut request.what else { continue };
+            for sent in parcels.iter_mut().filter(|s| !s.parcel.ended) {
+                if sent.parcel.deadline <= now {
+                    sent.parcel.ended = true;
+                    late.push((sent.partition, sent.parcel.batch.completion.clone()));
+                } else {
+                    next = next.into_iter().chain([sent.parcel.deadline]).min();
+                }
+            }
+        }
+        connection.next_expiry = next;
+        for (number, completion) in late {
+            self.end_in_flight(number, &completion);
+        }
+    }
+}
