@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod interceptor;
 mod metrics;
+pub mod mock;
 pub mod partitioner;
 mod producer;
 pub mod protocol;
