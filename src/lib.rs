@@ -16,6 +16,7 @@ pub mod serializer;
 mod sync;
 
 pub use api::Producer;
+pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
 pub use interceptor::{Interceptor, Outcome};
