@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod interceptor;
 mod metrics;
+pub mod mock;
 pub mod partitioner;
 pub mod protocol;
 mod record;
