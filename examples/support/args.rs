@@ -53,16 +53,21 @@ impl Args {
     /// The flag's value as `key=value`.
     pub fn pair(&mut self) -> Result<(String, String), String> {
         let text = self.value()?;
-        match text.split_once('=') {
-            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-            None => Err(format!("{}: {text:?} is not key=value", self.flag)),
-        }
+        split_pair(&self.flag, &text)
     }
 
     fn of_process() -> Result<Self, String> {
         let words: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|a| a.into_string()).collect();
         let rest = words.map_err(|word| format!("{word:?} is not Unicode"))?.into_iter().peekable();
         Ok(Self { rest, flag: String::new(), attached: None })
+    }
+}
+
+/// Cuts `key=value`.
+pub fn split_pair(flag: &str, text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(format!("{flag}: {text:?} is not key=value")),
     }
 }
 
