@@ -4,7 +4,7 @@
 //! them, and try again (another thread may have begun a batch meanwhile).
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
@@ -21,11 +21,43 @@ use crate::sync::atomic::Ordering;
 
 /// Whether a caller may wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
+pub(crate) enum Wait<'b> {
     /// Not at all.
     Never,
     /// Until then.
     Until(Instant),
+    /// As long as this lasts.
+    Within(&'b Budget),
+}
+
+/// The time that one call may spend waiting, for whatever it has to wait. The clock is read only if it does wait.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    max: Duration,
+    deadline: Cell<Option<Instant>>,
+}
+
+impl Budget {
+    pub(crate) fn new(max: Duration) -> Self {
+        Self { max, deadline: Cell::new(None) }
+    }
+
+    fn deadline(&self) -> Instant {
+        let deadline = self.deadline.get().unwrap_or_else(|| clock::deadline(clock::now(), self.max));
+        self.deadline.set(Some(deadline));
+        deadline
+    }
+}
+
+impl Wait<'_> {
+    /// Until when to wait; `None`: not at all.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::Until(deadline) => Some(deadline),
+            Self::Within(budget) => Some(budget.deadline()),
+        }
+    }
 }
 
 /// Where a record goes.
@@ -74,7 +106,7 @@ impl RecordAccumulator {
         target: Target,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -138,7 +170,7 @@ impl RecordAccumulator {
         route: Route,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<Option<(DeliveryFuture, bool)>, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -186,7 +218,7 @@ impl RecordAccumulator {
     }
 
     /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
-    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait) -> Result<(), Error> {
+    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait<'_>) -> Result<(), Error> {
         if chunks == 0 {
             return Ok(());
         }
@@ -196,9 +228,9 @@ impl RecordAccumulator {
         }
         let wanted = chunks + held.spare.len();
         held.release();
-        let taken = match wait {
-            Wait::Never => self.pool.try_take(leader, wanted, &mut held.spare),
-            Wait::Until(deadline) => {
+        let taken = match wait.deadline() {
+            None => self.pool.try_take(leader, wanted, &mut held.spare),
+            Some(deadline) => {
                 self.metrics.buffer_waits.increment();
                 self.pressure.fetch_add(1, Ordering::SeqCst);
                 self.signals.sweep();
@@ -210,10 +242,10 @@ impl RecordAccumulator {
         taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
     }
 
-    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait) -> Error {
+    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
         let how_long = match wait {
             Wait::Never => "is taken",
-            Wait::Until(_) => "stayed taken for max.block.ms",
+            Wait::Until(_) | Wait::Within(_) => "stayed taken for max.block.ms",
         };
         let what = match bound {
             Bound::Closed => return closed_error(),
@@ -231,7 +263,7 @@ impl RecordAccumulator {
 
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not
     /// block does not compress either.
-    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait) {
+    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
         if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
             return;
         }

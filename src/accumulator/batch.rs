@@ -215,3 +215,11 @@ impl Batch {
         BATCH_HEADER_LEN + self.body.len()
     }
 }
+
+/// The last resort of "no handle hangs": a batch that is lost without an outcome, as where the thread that held it
+/// dies, fails its records.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.completion.abandon();
+    }
+}

@@ -22,7 +22,7 @@ mod unfinished;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use append::{Target, Wait};
+pub(crate) use append::{Budget, Target, Wait};
 pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
@@ -143,8 +143,14 @@ impl RecordAccumulator {
 
     // ---- application threads: topics ------------------------------------
 
+    /// The topic for one `send`, if this thread remembers it.
+    #[inline]
+    pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
+        TopicLease::remembered(self, name)
+    }
+
     /// The topic for one `send`, waiting for its metadata where `wait` allows.
-    pub(crate) fn lease(&self, name: &str, wait: Wait) -> Result<TopicLease, NoTopic> {
+    pub(crate) fn lease(&self, name: &str, wait: Wait<'_>) -> Result<TopicLease, NoTopic> {
         if let Some(lease) = TopicLease::remembered(self, name) {
             return Ok(lease);
         }
@@ -157,7 +163,7 @@ impl RecordAccumulator {
         &self,
         name: &str,
         partition: usize,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<(Arc<TopicEntry>, u64, Arc<TopicSnapshot>), NoTopic> {
         let (entry, new) = self.topics.get_or_add(name);
         if let Some((epoch, snapshot)) = entry.snapshot().filter(|(_, s)| s.partitions.len() > partition) {
@@ -173,9 +179,9 @@ impl RecordAccumulator {
         }
         entry.mark_used();
         self.signals.topic(&entry);
-        match wait {
-            Wait::Never => Err(NoTopic::Timeout(None)),
-            Wait::Until(deadline) => {
+        match wait.deadline() {
+            None => Err(NoTopic::Timeout(None)),
+            Some(deadline) => {
                 let (epoch, snapshot) = entry.wait(partition, deadline)?;
                 Ok((entry, epoch, snapshot))
             }
@@ -274,6 +280,22 @@ impl RecordAccumulator {
             };
             self.unfinished.taken(batch.records);
             return Some(batch);
+        }
+    }
+
+    /// The sender died: fails everything that it had not taken.
+    pub(crate) fn abandon(&self, error: &Error) {
+        for topic in self.topics.each() {
+            let Some((_, snapshot)) = topic.snapshot() else { continue };
+            for entry in &snapshot.partitions {
+                while let Some(batch) = self.take(entry) {
+                    self.complete(
+                        entry,
+                        &batch,
+                        Outcome::Failed { error: error.clone(), records: Box::default() },
+                    );
+                }
+            }
         }
     }
 

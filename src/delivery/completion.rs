@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::{Callback, RecordFacts};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::record::{RecordMetadata, TopicPartition};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -173,6 +173,22 @@ impl BatchCompletion {
             }
         }
         Some(PendingCallbacks { batch: self.clone(), entries: callbacks })
+    }
+
+    /// Ends the batch if nobody has: whoever held it is gone.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        if self.outcome.get().is_some() || self.parts.get().is_some() {
+            return;
+        }
+        let error = Error::new(
+            ErrorKind::Internal,
+            "the batch was lost inside the producer; please report this defect",
+        )
+        .with_topic_partition(self.topic_partition.clone())
+        .with_maybe_written(true);
+        if let Some(callbacks) = self.complete(Outcome::Failed { error, records: Box::default() }) {
+            self.owner.call_back(callbacks);
+        }
     }
 
     /// Replaces the batch by its parts, which its handles and callbacks follow.

@@ -8,7 +8,7 @@ use super::connection::{Connection, Gate, Mode};
 use super::sink::Sink;
 use super::state::ClusterState;
 use crate::clock;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io;
@@ -98,6 +98,8 @@ struct Running {
 #[derive(Debug)]
 struct Peer {
     stream: TcpStream,
+    /// Cleared before the last notification; `is_finished` turns true after it, when nobody looks any more.
+    open: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -206,7 +208,7 @@ impl Broker {
     /// How many connections are open.
     pub(super) fn open_connections(&self) -> usize {
         let peers = self.running.lock().as_ref().map(|r| Arc::clone(&r.peers));
-        peers.map_or(0, |peers| peers.lock().iter().filter(|p| !p.thread.is_finished()).count())
+        peers.map_or(0, |peers| peers.lock().iter().filter(|p| p.open.load(Ordering::Acquire)).count())
     }
 }
 
@@ -288,15 +290,18 @@ impl Acceptor {
         let connection =
             Connection::new(Arc::clone(&self.shared), Arc::clone(&self.gate), stream, self.node, id);
         let shared = Arc::clone(&self.shared);
+        let open = Arc::new(AtomicBool::new(true));
+        let still_open = Arc::clone(&open);
         let work = move || {
             connection.run();
+            still_open.store(false, Ordering::Release);
             shared.notify();
         };
         let thread = spawn(format!("mock-{}-{id}", self.node), work)?;
         let mut peers = self.peers.lock();
         // Dropping the handle of a thread that has ended detaches nothing.
         peers.retain(|p| !p.thread.is_finished());
-        peers.push(Peer { stream: peer, thread });
+        peers.push(Peer { stream: peer, open, thread });
         Ok(())
     }
 }
