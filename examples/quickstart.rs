@@ -123,15 +123,16 @@ fn send_in_every_way(producer: &Producer, ledger: &Ledger) -> Result {
 
     // Callbacks run on the producer's callback thread, in order per partition.
     let (outcomes, received) = mpsc::channel();
-    for n in 0..100 {
-        let (value, outcomes) = (format!("callback {n}"), outcomes.clone());
+    let values: Vec<String> = (0..100).map(|n| format!("callback {n}")).collect();
+    for (n, value) in values.iter().enumerate() {
+        let outcomes = outcomes.clone();
         producer.send_with(ProducerRecord::new(clicks, value.as_bytes()), move |result| {
-            let _ = outcomes.send((value, result));
+            let _ = outcomes.send((n, result));
         })?;
     }
     drop(outcomes);
-    for (value, result) in received {
-        sent(clicks, None, &value, false, Some(result?));
+    for (n, result) in received {
+        sent(clicks, None, &values[n], false, Some(result?));
     }
     println!("callback     100 records");
 

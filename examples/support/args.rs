@@ -1,12 +1,14 @@
 //! Reads a command line in the manner of Kafka's tools: `--flag value` or `--flag=value`.
 
+#![allow(dead_code, reason = "no example needs all of it")]
+
 use std::error::Error;
 use std::iter::Peekable;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 /// The command line, read from left to right.
-pub struct Args {
+pub(crate) struct Args {
     rest: Peekable<std::vec::IntoIter<String>>,
     flag: String,
     /// What followed the `=` of the flag.
@@ -15,7 +17,7 @@ pub struct Args {
 
 impl Args {
     /// The next flag, without a value that is attached to it.
-    pub fn next_flag(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn next_flag(&mut self) -> Result<Option<String>, String> {
         if let Some(value) = self.attached.take() {
             return Err(format!("{} takes no value, and was given {value:?}", self.flag));
         }
@@ -34,24 +36,24 @@ impl Args {
     }
 
     /// The flag's value.
-    pub fn value(&mut self) -> Result<String, String> {
+    pub(crate) fn value(&mut self) -> Result<String, String> {
         let value = self.attached.take().or_else(|| self.rest.next());
         value.ok_or_else(|| format!("{} needs a value", self.flag))
     }
 
     /// The flag's value, unless the next word is a flag too.
-    pub fn optional_value(&mut self) -> Option<String> {
+    pub(crate) fn optional_value(&mut self) -> Option<String> {
         self.attached.take().or_else(|| self.rest.next_if(|word| !word.starts_with("--")))
     }
 
     /// The flag's value as a number, or whatever else `T` reads.
-    pub fn number<T: FromStr>(&mut self) -> Result<T, String> {
+    pub(crate) fn number<T: FromStr>(&mut self) -> Result<T, String> {
         let text = self.value()?;
         text.parse().map_err(|_| format!("{}: {text:?} is not a number it can take", self.flag))
     }
 
     /// The flag's value as `key=value`.
-    pub fn pair(&mut self) -> Result<(String, String), String> {
+    pub(crate) fn pair(&mut self) -> Result<(String, String), String> {
         let text = self.value()?;
         split_pair(&self.flag, &text)
     }
@@ -64,7 +66,7 @@ impl Args {
 }
 
 /// Cuts `key=value`.
-pub fn split_pair(flag: &str, text: &str) -> Result<(String, String), String> {
+pub(crate) fn split_pair(flag: &str, text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(format!("{flag}: {text:?} is not key=value")),
@@ -72,7 +74,7 @@ pub fn split_pair(flag: &str, text: &str) -> Result<(String, String), String> {
 }
 
 /// What a `main` does: exit code 0 for success, 1 for a failure, 2 for a command line that makes no sense.
-pub fn run<O>(
+pub(crate) fn run<O>(
     name: &str,
     help: &str,
     parse: impl FnOnce(&mut Args) -> Result<O, String>,

@@ -10,7 +10,7 @@ const FINE_BITS: u32 = FINE.ilog2();
 const BUCKETS: usize = (FINE * (36 - FINE_BITS as u64 + 1)) as usize;
 
 /// Filled by the callback thread, read by any.
-pub struct Latencies {
+pub(crate) struct Latencies {
     buckets: Vec<AtomicU64>,
     count: AtomicU64,
     sum: AtomicU64,
@@ -19,18 +19,18 @@ pub struct Latencies {
 
 /// Some of them, in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
-    pub average: f64,
-    pub max: f64,
+pub(crate) struct Summary {
+    pub(crate) average: f64,
+    pub(crate) max: f64,
 }
 
 impl Latencies {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self { buckets: (0..BUCKETS).map(|_| zero()).collect(), count: zero(), sum: zero(), max: zero() }
     }
 
-    pub fn record(&self, latency: Duration) {
+    pub(crate) fn record(&self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket_of(micros)].fetch_add(1, Relaxed);
         self.count.fetch_add(1, Relaxed);
@@ -38,12 +38,12 @@ impl Latencies {
         self.max.fetch_max(micros, Relaxed);
     }
 
-    pub fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         summary(self.count.load(Relaxed), self.sum.load(Relaxed), self.max.load(Relaxed))
     }
 
     /// The latency that `part` (0 to 1) of the records did not exceed, in milliseconds.
-    pub fn percentile(&self, part: f64) -> f64 {
+    pub(crate) fn percentile(&self, part: f64) -> f64 {
         let wanted = (part * self.count.load(Relaxed) as f64) as u64;
         let mut seen = 0;
         for (index, bucket) in self.buckets.iter().enumerate() {
@@ -57,7 +57,7 @@ impl Latencies {
 
     /// The records since the last call, for the lines that are printed as the test goes on. Percentiles and
     /// `summary` do not see them any more: keep a separate `Latencies` for this.
-    pub fn take(&self) -> Summary {
+    pub(crate) fn take(&self) -> Summary {
         summary(self.count.swap(0, Relaxed), self.sum.swap(0, Relaxed), self.max.swap(0, Relaxed))
     }
 }

@@ -9,38 +9,38 @@ use std::sync::Mutex;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// What some of the records carry.
-pub const HEADERS: [Header<'static>; 3] = [
+pub(crate) const HEADERS: [Header<'static>; 3] = [
     Header { name: "source", value: Some(b"quickstart") },
     Header { name: "source", value: Some(b"again: names may repeat") },
     Header { name: "trace", value: None },
 ];
 
 /// One record that was sent, and where it went if a handle or a callback said so.
-pub struct Sent {
-    pub topic: &'static str,
-    pub key: Option<String>,
-    pub value: String,
+pub(crate) struct Sent {
+    pub(crate) topic: &'static str,
+    pub(crate) key: Option<String>,
+    pub(crate) value: String,
     /// Whether it carries `HEADERS`.
-    pub headers: bool,
-    pub place: Option<RecordMetadata>,
+    pub(crate) headers: bool,
+    pub(crate) place: Option<RecordMetadata>,
 }
 
 /// Every record that was sent, in the order of each thread.
 #[derive(Default)]
-pub struct Ledger(Mutex<Vec<Sent>>);
+pub(crate) struct Ledger(Mutex<Vec<Sent>>);
 
 impl Ledger {
-    pub fn into_inner(self) -> Vec<Sent> {
+    pub(crate) fn into_inner(self) -> Vec<Sent> {
         self.0.into_inner().unwrap_or_else(|e| e.into_inner())
     }
 
-    pub fn add(&self, sent: Sent) {
+    pub(crate) fn add(&self, sent: Sent) {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).push(sent);
     }
 }
 
 /// What can be told without reading back.
-pub fn check_places(sent: &[Sent]) -> Result {
+pub(crate) fn check_places(sent: &[Sent]) -> Result {
     let mut offsets = HashSet::new();
     let mut partitions = HashMap::new();
     for (record, place) in sent.iter().filter_map(|s| Some((s, s.place.as_ref()?))) {
@@ -49,7 +49,8 @@ pub fn check_places(sent: &[Sent]) -> Result {
             return Err(format!("{place} was reported for two records, or for the wrong topic").into());
         }
         if let Some(key) = &record.key {
-            if *partitions.entry((record.topic, key)).or_insert(place.partition()) != place.partition() {
+            let partition = place.partition();
+            if *partitions.entry((record.topic, key)).or_insert(partition) != partition {
                 return Err(format!("key {key} went to two partitions of {}", record.topic).into());
             }
         }
@@ -58,7 +59,7 @@ pub fn check_places(sent: &[Sent]) -> Result {
 }
 
 /// Compares what the brokers hold with what was sent: nothing lost, doubled or changed, each key in its order.
-pub fn read_back(cluster: &MockCluster, sent: Vec<Sent>) -> Result {
+pub(crate) fn read_back(cluster: &MockCluster, sent: Vec<Sent>) -> Result {
     let total = sent.len();
     let topics: BTreeSet<&str> = sent.iter().map(|s| s.topic).collect();
     let mut expected: BTreeMap<(&str, String), Sent> = BTreeMap::new();

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 type Record<'a> = ProducerRecord<'a, [u8], [u8]>;
 
 /// What the properties of the reader say.
-pub struct LineFormat {
+pub(crate) struct LineFormat {
     parse_key: bool,
     parse_headers: bool,
     ignore_error: bool,
@@ -33,28 +33,25 @@ impl Default for LineFormat {
 }
 
 impl LineFormat {
-    pub fn set(&mut self, key: &str, value: String) -> Result<(), String> {
+    pub(crate) fn set(&mut self, key: &str, value: String) -> Result<(), String> {
         let is_true = value.trim().eq_ignore_ascii_case("true");
-        let text = match key {
-            "parse.key" => return Ok(self.parse_key = is_true),
-            "parse.headers" => return Ok(self.parse_headers = is_true),
-            "ignore.error" => return Ok(self.ignore_error = is_true),
-            "null.marker" => return Ok(self.null_marker = Some(value)),
-            "key.separator" => &mut self.key_separator,
-            "headers.delimiter" => &mut self.headers_delimiter,
-            "headers.separator" => &mut self.headers_separator,
-            "headers.key.separator" => &mut self.headers_key_separator,
+        match key {
+            "parse.key" => self.parse_key = is_true,
+            "parse.headers" => self.parse_headers = is_true,
+            "ignore.error" => self.ignore_error = is_true,
+            "null.marker" => self.null_marker = Some(value),
+            _ if value.is_empty() => return Err(format!("{key} must not be empty")),
+            "key.separator" => self.key_separator = value,
+            "headers.delimiter" => self.headers_delimiter = value,
+            "headers.separator" => self.headers_separator = value,
+            "headers.key.separator" => self.headers_key_separator = value,
             _ => return Err(format!("the reader has no property {key}")),
-        };
-        if value.is_empty() {
-            return Err(format!("{key} must not be empty"));
         }
-        *text = value;
         Ok(())
     }
 
     /// Simple lines of key=value; `#` begins a comment.
-    pub fn set_from_file(&mut self, path: &str) -> Result<(), String> {
+    pub(crate) fn set_from_file(&mut self, path: &str) -> Result<(), String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             let (key, value) =
@@ -65,7 +62,7 @@ impl LineFormat {
     }
 
     /// The record that `line` stands for.
-    pub fn record<'a>(&self, topic: &'a str, line: &'a [u8]) -> Result<Record<'a>, String> {
+    pub(crate) fn record<'a>(&self, topic: &'a str, line: &'a [u8]) -> Result<Record<'a>, String> {
         let mut rest = line;
         let headers =
             self.field(self.parse_headers, &self.headers_delimiter, "headers delimiter", &mut rest)?;

@@ -19,7 +19,7 @@ impl Log for Stderr {
 }
 
 /// Starts to log. `RUST_LOG` is off, error, warn, info, debug or trace.
-pub fn start() {
+pub(crate) fn start() {
     let wanted = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(wanted.unwrap_or(LevelFilter::Warn));

@@ -6,14 +6,14 @@ use std::io;
 const POOL: usize = 4 * 1024 * 1024;
 
 /// The pool. Never empty.
-pub struct Payloads {
+pub(crate) struct Payloads {
     values: Vec<Vec<u8>>,
     total: usize,
 }
 
 impl Payloads {
     /// Capital letters, as Kafka's tool sends them: with little to compress.
-    pub fn random(size: usize, records: u64) -> Self {
+    pub(crate) fn random(size: usize, records: u64) -> Self {
         let mut random = Random::new(0);
         let count = (POOL / size.max(1)).clamp(4, 10_000).min(usize::try_from(records).unwrap_or(usize::MAX));
         let letters = |random: &mut Random| (0..size).map(|_| b'A' + random.below(26) as u8).collect();
@@ -21,7 +21,7 @@ impl Payloads {
     }
 
     /// The parts of a file.
-    pub fn from_file(path: &str, delimiter: &str) -> io::Result<Self> {
+    pub(crate) fn from_file(path: &str, delimiter: &str) -> io::Result<Self> {
         let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{path}: {what}"));
         let bytes = std::fs::read(path).map_err(|e| wrong(&e.to_string()))?;
         let values = split(&bytes, delimiter.as_bytes());
@@ -38,15 +38,15 @@ impl Payloads {
     }
 
     #[inline]
-    pub fn pick(&self, random: &mut Random) -> &Vec<u8> {
+    pub(crate) fn pick(&self, random: &mut Random) -> &Vec<u8> {
         &self.values[random.below(self.values.len())]
     }
 
-    pub fn mean_len(&self) -> f64 {
+    pub(crate) fn mean_len(&self) -> f64 {
         self.total as f64 / self.values.len() as f64
     }
 
-    pub fn total_len(&self) -> usize {
+    pub(crate) fn total_len(&self) -> usize {
         self.total
     }
 }
@@ -67,16 +67,16 @@ fn split(mut bytes: &[u8], delimiter: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Numbers that look random, the same in every run (SplitMix64).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     /// Below `bound`, which is at least 1 and below 2^32.
     #[inline]
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 /// CPU time of all threads, ended ones included.
 #[derive(Clone, Copy, Debug)]
-pub struct Cpu {
-    pub user: Duration,
-    pub system: Duration,
+pub(crate) struct Cpu {
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
 }
 
 impl Cpu {
     /// So far, exact to 10 ms.
-    pub fn now() -> Option<Self> {
+    pub(crate) fn now() -> Option<Self> {
         // Every architecture that Rust's Linux targets cover reports in hundredths of a second.
         let ticks = |text: &str| text.parse().ok().map(|n: u64| Duration::from_millis(n * 10));
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
@@ -32,7 +32,7 @@ impl Sub for Cpu {
 }
 
 /// The most bytes of memory that were resident at once.
-pub fn peak_memory() -> Option<u64> {
+pub(crate) fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok().map(|kib: u64| kib * 1024)
