@@ -236,7 +236,7 @@ fn run(options: Options) -> Result<()> {
     let used = cpu.zip(Cpu::now()).map(|(before, after)| after - before);
     report(&test, &producer, start, end, used);
     if options.print_metrics {
-        println!("\n{:#?}", producer.metrics());
+        print_metrics(&producer);
     }
     producer.close()?;
     outcome(&test, producer.metrics().records_failed)
@@ -389,16 +389,7 @@ fn report(test: &Test, producer: &Producer, start: Instant, end: Instant, used: 
         let steady = records.saturating_sub(test.warmup);
         print_total(test, " steady state", steady, end.saturating_duration_since(*since), &test.steady);
     }
-    let millions = records.max(1) as f64 / 1e6;
-    match used {
-        Some(Cpu { user, system }) => println!(
-            "{:.3} CPU seconds per million records ({:.3} user, {:.3} system)",
-            (user + system).as_secs_f64() / millions,
-            user.as_secs_f64() / millions,
-            system.as_secs_f64() / millions
-        ),
-        None => println!("CPU seconds per million records: unknown on this system"),
-    }
+    print_cpu(records, used);
     match usage::peak_memory() {
         Some(bytes) => println!(
             "{:.1} MiB peak memory, {:.1} MiB of it payloads and keys made beforehand",
@@ -409,6 +400,27 @@ fn report(test: &Test, producer: &Producer, start: Instant, end: Instant, used: 
     }
     if test.sample > 1 {
         println!("Latencies are those of every {}st record.", test.sample);
+    }
+}
+
+fn print_cpu(records: u64, used: Option<Cpu>) {
+    let Some(Cpu { user, system }) = used else {
+        return println!("CPU seconds per million records: unknown on this system");
+    };
+    if user + system < Duration::from_millis(200) {
+        return println!("CPU seconds per million records: too short a run to say");
+    }
+    let each = |time: Duration| time.as_secs_f64() / (records.max(1) as f64 / 1e6);
+    let (all, user, system) = (each(user + system), each(user), each(system));
+    println!("{all:.3} CPU seconds per million records ({user:.3} user, {system:.3} system)");
+}
+
+fn print_metrics(producer: &Producer) {
+    println!("\n{:<30} Value", "Metric Name");
+    let metrics = format!("{:#?}", producer.metrics());
+    for (name, value) in metrics.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
+    {
+        println!("{name:<30} : {value}");
     }
 }
 
