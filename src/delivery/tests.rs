@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::TopicPartition;
 use crate::sync::Mutex;
 use std::task::{Wake, Waker};
 
