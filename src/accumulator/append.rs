@@ -4,14 +4,14 @@
 //! them, and try again (another thread may have begun a batch meanwhile).
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
-use super::{Lost, RecordAccumulator, TopicLease, closed_error};
+use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, RecordFacts};
 use crate::error::{Error, ErrorKind};
@@ -21,11 +21,43 @@ use crate::sync::atomic::Ordering;
 
 /// Whether a caller may wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
+pub(crate) enum Wait<'b> {
     /// Not at all.
     Never,
     /// Until then.
     Until(Instant),
+    /// As long as this lasts.
+    Within(&'b Budget),
+}
+
+/// The time that one call may spend waiting, for whatever it has to wait. The clock is read only if it does wait.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    max: Duration,
+    deadline: Cell<Option<Instant>>,
+}
+
+impl Budget {
+    pub(crate) fn new(max: Duration) -> Self {
+        Self { max, deadline: Cell::new(None) }
+    }
+
+    fn deadline(&self) -> Instant {
+        let deadline = self.deadline.get().unwrap_or_else(|| clock::deadline(clock::now(), self.max));
+        self.deadline.set(Some(deadline));
+        deadline
+    }
+}
+
+impl Wait<'_> {
+    /// Until when to wait; `None`: not at all.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::Until(deadline) => Some(deadline),
+            Self::Within(budget) => Some(budget.deadline()),
+        }
+    }
 }
 
 /// Where a record goes.
@@ -74,7 +106,7 @@ impl RecordAccumulator {
         target: Target,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -138,7 +170,7 @@ impl RecordAccumulator {
         route: Route,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<Option<(DeliveryFuture, bool)>, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -190,7 +222,7 @@ impl RecordAccumulator {
     }
 
     /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
-    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait) -> Result<(), Error> {
+    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait<'_>) -> Result<(), Error> {
         if chunks == 0 {
             return Ok(());
         }
@@ -200,9 +232,9 @@ impl RecordAccumulator {
         }
         let wanted = chunks + held.spare.len();
         held.release();
-        let taken = match wait {
-            Wait::Never => self.pool.try_take(leader, wanted, &mut held.spare),
-            Wait::Until(deadline) => {
+        let taken = match wait.deadline() {
+            None => self.pool.try_take(leader, wanted, &mut held.spare),
+            Some(deadline) => {
                 self.metrics.buffer_waits.increment();
                 self.pressure.fetch_add(1, Ordering::SeqCst);
                 self.signals.sweep();
@@ -214,10 +246,10 @@ impl RecordAccumulator {
         taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
     }
 
-    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait) -> Error {
+    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
         let how_long = match wait {
             Wait::Never => "is taken",
-            Wait::Until(_) => "stayed taken for max.block.ms",
+            Wait::Until(_) | Wait::Within(_) => "stayed taken for max.block.ms",
         };
         let what = match bound {
             Bound::Closed => return closed_error(),
@@ -235,24 +267,26 @@ impl RecordAccumulator {
 
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not
     /// block does not compress either.
-    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait) {
+    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
         if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
             return;
         }
         self.sealer.try_help(|seal| {
             let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
-            let lost = Lost::of(batch.get());
             match seal(batch) {
                 Ok(sealed) => {
-                    let sealed = self.learn_ratio(entry, sealed);
+                    self.learn_ratio(entry, &sealed);
                     entry.queue.lock().put_sealed(place, sealed);
                 }
-                Err(error) => {
+                Err((batch, error)) => {
                     entry.queue.lock().forget_sealing(place);
-                    self.fail_lost(entry, &lost, error);
+                    self.fail(entry, &batch, error);
                 }
             }
             self.signals.partition(entry);
+            if let Some(error) = self.dead.get() {
+                self.abandon(error);
+            }
         });
     }
 }

@@ -173,6 +173,11 @@ impl ClosedBatch {
         &self.0
     }
 
+    #[cfg(test)]
+    pub(super) fn set_created(&mut self, created: Instant) {
+        self.0.created = created;
+    }
+
     /// Sends it as it is.
     pub(super) fn into_batch(self) -> Batch {
         self.0
@@ -217,5 +222,13 @@ impl Batch {
     /// Bytes on the wire, header included.
     pub(crate) fn wire_len(&self) -> usize {
         BATCH_HEADER_LEN + self.body.len()
+    }
+}
+
+/// The last resort of "no handle hangs": a batch that is lost without an outcome, as where the thread that held it
+/// dies, fails its records.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.completion.abandon(self.generation);
     }
 }

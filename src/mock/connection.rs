@@ -1,0 +1,334 @@
+//! One connection of one broker: bytes in, requests handled in order, answers out in order, each when it is due.
+//!
+//! Runs on its own thread, which blocks in `read` (with a timeout while an answer waits for its time) or at the gate.
+//! Takes the state's lock for each request, and never during I/O. A delayed answer does not stop later requests from
+//! being handled; it only holds back the answers after it.
+
+use super::server::Shared;
+use super::sink::Lane;
+use super::state::{Reply, Then};
+use crate::clock;
+use crate::sync::{Arc, Condvar, Mutex};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+/// `socket.request.max.bytes`: a broker hangs up on a bigger request.
+const MAX_REQUEST: usize = 100 << 20;
+const INITIAL_BUFFER: usize = 16 << 10;
+/// A sink reads as much at once as still stays in the core's own cache.
+const SINK_BUFFER: usize = 256 << 10;
+
+/// Whether a broker's connections may handle requests.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    mode: Mutex<Mode>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    #[default]
+    Open,
+    Paused,
+    /// Final.
+    Stopping,
+}
+
+impl Gate {
+    pub(super) fn set(&self, mode: Mode) {
+        let mut current = self.mode.lock();
+        if *current != Mode::Stopping {
+            *current = mode;
+        }
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.mode.lock() == Mode::Stopping
+    }
+
+    /// Waits while paused; `false` if the broker stops.
+    fn pass(&self) -> bool {
+        let mut mode = self.mode.lock();
+        while *mode == Mode::Paused {
+            self.changed.wait(&mut mode);
+        }
+        *mode == Mode::Open
+    }
+
+    /// Waits until the broker stops (`true`) or until `deadline` (`false`).
+    pub(super) fn wait_stopping_until(&self, deadline: Option<Instant>) -> bool {
+        let mut mode = self.mode.lock();
+        while *mode != Mode::Stopping {
+            match deadline {
+                None => self.changed.wait(&mut mode),
+                Some(at) => {
+                    if self.changed.wait_until(&mut mode, at).timed_out() {
+                        return *mode == Mode::Stopping;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    stream: TcpStream,
+    node: i32,
+    id: u64,
+    inbox: Inbox,
+    /// What goes out with the next write.
+    out: Vec<u8>,
+    /// In the order of the requests; due times never go back.
+    delayed: VecDeque<Delayed>,
+    /// Nothing is read any more.
+    deaf: bool,
+    timeout: Option<Duration>,
+    lane: Option<Lane>,
+}
+
+#[derive(Debug)]
+struct Delayed {
+    due: Instant,
+    bytes: Vec<u8>,
+    then: Then,
+}
+
+enum Next {
+    Go,
+    End,
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, gate: Arc<Gate>, stream: TcpStream, node: i32, id: u64) -> Self {
+        let lane = shared.sink.as_ref().map(|_| Lane::default());
+        let room = if lane.is_some() { SINK_BUFFER } else { INITIAL_BUFFER };
+        Self {
+            shared,
+            gate,
+            stream,
+            node,
+            id,
+            inbox: Inbox::new(room),
+            out: Vec::new(),
+            delayed: VecDeque::new(),
+            deaf: false,
+            timeout: None,
+            lane,
+        }
+    }
+
+    /// Serves until either side ends it.
+    pub(super) fn run(mut self) {
+        while let Ok(Next::Go) = self.turn() {}
+        // The peer's other handle would keep the connection open.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn turn(&mut self) -> io::Result<Next> {
+        if let Next::End = self.send_due()? {
+            return Ok(Next::End);
+        }
+        if self.deaf {
+            let stopping = self.gate.wait_stopping_until(self.delayed.front().map(|d| d.due));
+            return Ok(if stopping { Next::End } else { Next::Go });
+        }
+        if !self.receive()? {
+            return Ok(Next::Go);
+        }
+        if !self.gate.pass() {
+            return Ok(Next::End);
+        }
+        self.handle_all()
+    }
+
+    /// Sends what has waited long enough.
+    fn send_due(&mut self) -> io::Result<Next> {
+        while let Some(first) = self.delayed.front() {
+            if first.due > clock::now() {
+                break;
+            }
+            let Some(reply) = self.delayed.pop_front() else { break };
+            self.out.extend_from_slice(&reply.bytes);
+            if reply.then == Then::Close {
+                self.flush()?;
+                return Ok(Next::End);
+            }
+        }
+        self.flush()?;
+        Ok(Next::Go)
+    }
+
+    /// `false` if nothing came before the next answer is due. The end of the stream is an error like any other.
+    fn receive(&mut self) -> io::Result<bool> {
+        let wait = self.delayed.front().map(|d| d.due.saturating_duration_since(clock::now()));
+        let wait = wait.map(|w| w.max(Duration::from_micros(1)));
+        if wait != self.timeout {
+            self.stream.set_read_timeout(wait)?;
+            self.timeout = wait;
+        }
+        match self.stream.read(self.inbox.room()) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.inbox.received(n);
+                Ok(true)
+            }
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Handles every whole request that has arrived, then sends the answers that are due with one write.
+    fn handle_all(&mut self) -> io::Result<Next> {
+        let now = clock::now();
+        let mut ends = false;
+        while !self.deaf && !ends {
+            let Some(frame) = self.inbox.next_frame()? else { break };
+            let mut sunk = Vec::new();
+            if let (Some(lane), Some(sink)) = (&mut self.lane, &self.shared.sink) {
+                let out = if self.delayed.is_empty() { &mut self.out } else { &mut sunk };
+                if lane.take(sink, &self.shared.state, frame, out) {
+                    if !sunk.is_empty() {
+                        self.queue(now, Reply { bytes: sunk, then: Then::Continue, delay: Duration::ZERO });
+                    }
+                    continue;
+                }
+            }
+            let reply = {
+                let mut state = self.shared.state.lock();
+                state.set_wall_clock(clock::wall_millis());
+                state.handle(now, self.node, self.id, frame)
+            };
+            ends = self.queue(now, reply);
+        }
+        if let Some(lane) = &mut self.lane {
+            lane.settle(self.shared.sink.as_ref());
+        }
+        self.shared.notify();
+        self.flush()?;
+        Ok(if ends { Next::End } else { Next::Go })
+    }
+
+    /// `true` if the connection ends at once.
+    fn queue(&mut self, now: Instant, reply: Reply) -> bool {
+        let Reply { bytes, then, delay } = reply;
+        if delay.is_zero() && self.delayed.is_empty() {
+            self.out.extend_from_slice(&bytes);
+            self.deaf = then == Then::StopReading;
+            return then == Then::Close;
+        }
+        self.deaf = then != Then::Continue;
+        let after = self.delayed.back().map_or(now, |d| d.due);
+        let due = clock::deadline(now, delay).max(after);
+        self.delayed.push_back(Delayed { due, bytes, then });
+        false
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.out.is_empty() {
+            self.stream.write_all(&self.out)?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Received bytes, cut into frames. Grows as bytes arrive, never because a length says so.
+#[derive(Debug)]
+struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    fn new(room: usize) -> Self {
+        Self { bytes: vec![0; room], start: 0, end: 0 }
+    }
+
+    /// Free room at the end, at least a quarter of the buffer.
+    fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.bytes.len() - self.end < self.bytes.len() / 4 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.bytes.len() - self.end < self.bytes.len() / 4 {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    fn received(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// The next whole frame without its length.
+    fn next_frame(&mut self) -> io::Result<Option<&[u8]>> {
+        let received = self.bytes.get(self.start..self.end).unwrap_or_default();
+        let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(None) };
+        let len = usize::try_from(i32::from_be_bytes(*prefix)).ok().filter(|&len| len <= MAX_REQUEST);
+        let Some(len) = len else { return Err(ErrorKind::InvalidData.into()) };
+        let Some(frame) = rest.get(..len) else { return Ok(None) };
+        self.start += prefix.len() + len;
+        Ok(Some(frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_cut_wherever_the_bytes_are() {
+        let sizes = [0usize, 3, 40, 1000, 7];
+        let mut stream = Vec::new();
+        for &n in &sizes {
+            stream.extend_from_slice(&i32::try_from(n).unwrap().to_be_bytes());
+            stream.extend(std::iter::repeat_n(7u8, n));
+        }
+        for step in [1, 2, 5, 64, 5000] {
+            let mut inbox = Inbox::new(16);
+            let mut seen = Vec::new();
+            for part in stream.chunks(step) {
+                let mut rest = part;
+                while !rest.is_empty() {
+                    let room = inbox.room();
+                    let n = room.len().min(rest.len());
+                    room[..n].copy_from_slice(&rest[..n]);
+                    inbox.received(n);
+                    rest = &rest[n..];
+                    while let Some(frame) = inbox.next_frame().unwrap() {
+                        seen.push(frame.len());
+                    }
+                }
+            }
+            assert_eq!(seen, sizes, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn impossible_lengths_end_the_stream() {
+        for prefix in [[0xff; 4], [0x7f, 0, 0, 0]] {
+            let mut inbox = Inbox::new(16);
+            inbox.room()[..4].copy_from_slice(&prefix);
+            inbox.received(4);
+            assert!(inbox.next_frame().is_err());
+        }
+    }
+}

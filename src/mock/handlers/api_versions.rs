@@ -1,0 +1,64 @@
+//! ApiVersions: the preset's ranges, as far as this cluster serves them. KIP-511.
+
+use super::{Answer, Handler};
+use crate::mock::fault::{Plan, When};
+use crate::mock::journal::RequestBody;
+use crate::mock::state::{Call, ClusterState, Reply, Then, encode_answer};
+use crate::protocol::messages::api_versions::ApiVersion;
+use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::{ApiKey, ErrorCode};
+use std::time::Duration;
+
+/// What is advertised: not every message that the codec has, but every one that has a handler.
+const SERVED: [ApiKey; 9] = [
+    ApiKey::PRODUCE,
+    ApiKey::FETCH,
+    ApiKey::LIST_OFFSETS,
+    ApiKey::METADATA,
+    ApiKey::API_VERSIONS,
+    ApiKey::CREATE_TOPICS,
+    ApiKey::DELETE_TOPICS,
+    ApiKey::INIT_PRODUCER_ID,
+    ApiKey::DESCRIBE_CLUSTER,
+];
+
+impl Handler for ApiVersionsRequest {
+    fn summary(&self, _: &ClusterState) -> RequestBody {
+        RequestBody::ApiVersions {
+            software_name: self.client_software_name.clone(),
+            software_version: self.client_software_version.clone(),
+        }
+    }
+
+    fn answer(self, cluster: &mut ClusterState, _: &Call, plan: &Plan) -> Answer<ApiVersionsResponse> {
+        let fault = plan.error(When::Before).or_else(|| plan.error(When::After));
+        Answer::Respond(ApiVersionsResponse {
+            error_code: fault.map_or(ErrorCode::NONE, |f| f.code),
+            api_keys: if fault.is_some() { Vec::new() } else { api_keys(cluster) },
+            throttle_time_ms: plan.throttle_ms(),
+            ..Default::default()
+        })
+    }
+}
+
+fn api_keys(cluster: &ClusterState) -> Vec<ApiVersion> {
+    SERVED
+        .iter()
+        .filter_map(|&api| cluster.range_of(api))
+        .map(|r| ApiVersion { api_key: r.key, min_version: r.min, max_version: r.max })
+        .collect()
+}
+
+/// A version that the broker lacks is answered in version 0, with the range of ApiVersions itself.
+pub(in crate::mock) fn refuse(cluster: &ClusterState, call: &Call) -> Reply {
+    let own = |v: &ApiVersion| v.api_key == ApiKey::API_VERSIONS.0;
+    let response = ApiVersionsResponse {
+        error_code: ErrorCode::UNSUPPORTED_VERSION,
+        api_keys: api_keys(cluster).into_iter().filter(own).collect(),
+        ..Default::default()
+    };
+    match encode_answer(call, 0, &response) {
+        Some(bytes) => Reply { bytes, then: Then::Continue, delay: Duration::ZERO },
+        None => Reply { bytes: Vec::new(), then: Then::Close, delay: Duration::ZERO },
+    }
+}

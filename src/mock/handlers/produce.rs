@@ -1,0 +1,241 @@
+//! Produce: checks leadership and replicas, appends, answers. KIP-467 (record errors), KIP-516 (topic ids), KIP-951
+//! (where the leader is).
+//!
+//! Not implemented: transactions, replication delays (a batch counts as replicated once the in-sync replicas suffice).
+
+use super::{Answer, Handler, id_or_none};
+use crate::mock::fault::{Plan, PlannedError, Target, When};
+use crate::mock::journal::{ProducedBatch, RequestBody};
+use crate::mock::log::{Appended, Rejection};
+use crate::mock::state::{Call, ClusterState};
+use crate::protocol::ErrorCode;
+use crate::protocol::messages::produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use crate::protocol::messages::{ProduceRequest, ProduceResponse};
+use crate::protocol::record::RecordBatchView;
+use crate::sync::Arc;
+
+/// The first version whose answer says where the leader is.
+const LEADER_HINTS_FROM: i16 = 10;
+
+impl Handler for ProduceRequest {
+    fn targets(&self, cluster: &ClusterState) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for topic in &self.topic_data {
+            let Some(name) = name_of(cluster, topic) else { continue };
+            let one =
+                |p: &PartitionProduceData| Target { topic: Arc::clone(&name), partition: Some(p.index) };
+            targets.extend(topic.partition_data.iter().map(one));
+        }
+        targets
+    }
+
+    fn summary(&self, cluster: &ClusterState) -> RequestBody {
+        let batches = self.topic_data.iter().flat_map(|topic| {
+            let name = name_of(cluster, topic).map_or_else(String::new, |n| n.to_string());
+            topic.partition_data.iter().map(move |p| describe(&name, p))
+        });
+        RequestBody::Produce { acks: self.acks, timeout_ms: self.timeout_ms, batches: batches.collect() }
+    }
+
+    fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<ProduceResponse> {
+        let mut responses = Vec::with_capacity(self.topic_data.len());
+        for topic in &self.topic_data {
+            let name = name_of(cluster, topic);
+            let append = |p| {
+                let response = append(cluster, call, plan, name.as_deref(), p, self.acks);
+                cluster.stats.refused_batches += u64::from(response.error_code != ErrorCode::NONE);
+                response
+            };
+            responses.push(TopicProduceResponse {
+                name: topic.name.clone(),
+                topic_id: topic.topic_id,
+                partition_responses: topic.partition_data.iter().map(append).collect(),
+            });
+        }
+        let mut outcomes = responses.iter().flat_map(|t| &t.partition_responses);
+        if self.acks == 0 {
+            // No answer can carry the error: a broker hangs up, so that the client at least looks for new metadata.
+            let failed = outcomes.any(|p| p.error_code != ErrorCode::NONE);
+            return if failed { Answer::HangUp } else { Answer::Silence };
+        }
+        let node_endpoints = endpoints(cluster, outcomes.map(|p| p.current_leader.leader_id));
+        Answer::Respond(ProduceResponse { responses, throttle_time_ms: plan.throttle_ms(), node_endpoints })
+    }
+}
+
+fn name_of(cluster: &ClusterState, topic: &TopicProduceData) -> Option<Arc<str>> {
+    if topic.name.is_empty() {
+        cluster.topology.name_of(&topic.topic_id).cloned()
+    } else {
+        Some(Arc::from(topic.name.as_str()))
+    }
+}
+
+fn describe(topic: &str, partition: &PartitionProduceData) -> ProducedBatch {
+    let bytes = partition.records.as_deref().unwrap_or_default();
+    let header = RecordBatchView::parse(bytes).ok().map(|(batch, _)| *batch.header());
+    let producer = header.and_then(|h| h.producer);
+    ProducedBatch {
+        topic: topic.to_owned(),
+        partition: partition.index,
+        records: header.map_or(0, |h| h.record_count),
+        bytes: bytes.len(),
+        producer_id: producer.map(|p| p.id),
+        producer_epoch: producer.map(|p| p.epoch),
+        base_sequence: producer.and_then(|p| p.base_sequence),
+    }
+}
+
+fn append(
+    cluster: &mut ClusterState,
+    call: &Call,
+    plan: &Plan,
+    topic: Option<&str>,
+    data: &PartitionProduceData,
+    acks: i16,
+) -> PartitionProduceResponse {
+    let index = data.index;
+    let fault = |when| plan.error_for(when, topic.unwrap_or_default(), Some(index));
+    if let Some(fault) = fault(When::Before) {
+        return injected(index, fault);
+    }
+    let Some(topic) = topic else {
+        return refused(index, Rejection::new(ErrorCode::UNKNOWN_TOPIC_ID, "no topic has this id"));
+    };
+    if !(-1..=1).contains(&acks) {
+        return refused(index, Rejection::new(ErrorCode::INVALID_REQUIRED_ACKS, format!("acks={acks}")));
+    }
+    let outcome = match check_leader(cluster, call, topic, index) {
+        Ok(epoch) => append_to_log(cluster, call, topic, data, acks, epoch),
+        Err(response) => return *response,
+    };
+    match (outcome, fault(When::After)) {
+        (Ok(_), Some(fault)) => injected(index, fault),
+        (Ok(appended), None) => accepted(cluster, topic, index, &appended),
+        (Err(rejection), _) => {
+            if rejection.is_violation() {
+                let Rejection { code, message, .. } = &rejection;
+                cluster
+                    .violation(format!("connection {}: {topic}-{index}: {code}: {message}", call.connection));
+            }
+            refused(index, rejection)
+        }
+    }
+}
+
+/// The leader's epoch if this broker leads the partition, else the answer.
+fn check_leader(
+    cluster: &ClusterState,
+    call: &Call,
+    topic: &str,
+    index: i32,
+) -> Result<i32, Box<PartitionProduceResponse>> {
+    let Some(partition) = cluster.topology.partition(topic, index) else {
+        let none =
+            Rejection::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "this server does not host the partition");
+        return Err(Box::new(refused(index, none)));
+    };
+    if partition.leader == Some(call.node) {
+        return Ok(partition.leader_epoch);
+    }
+    let mut response = refused(
+        index,
+        Rejection::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, "another broker leads the partition"),
+    );
+    if call.version >= LEADER_HINTS_FROM {
+        response.current_leader = LeaderIdAndEpoch {
+            leader_id: id_or_none(partition.leader),
+            leader_epoch: partition.leader_epoch,
+        };
+    }
+    Err(Box::new(response))
+}
+
+fn append_to_log(
+    cluster: &mut ClusterState,
+    call: &Call,
+    topic: &str,
+    data: &PartitionProduceData,
+    acks: i16,
+    epoch: i32,
+) -> Result<Appended, Rejection> {
+    let rules = cluster.append_rules(epoch, call.version);
+    let min_in_sync = cluster.options.min_in_sync;
+    let Some(partition) = cluster.topology.partition_mut(topic, data.index) else {
+        return Err(Rejection::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "gone"));
+    };
+    let in_sync = partition.in_sync.len();
+    if acks == -1 && in_sync < min_in_sync {
+        let message = format!("{in_sync} replicas in sync, min.insync.replicas={min_in_sync}");
+        return Err(Rejection::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
+    }
+    let appended = partition.log.append(data.records.as_deref().unwrap_or_default(), &rules)?;
+    if appended.duplicate {
+        cluster.stats.duplicate_batches += 1;
+    } else {
+        cluster.stats.batches += 1;
+        cluster.stats.records += u64::from(appended.records);
+    }
+    Ok(appended)
+}
+
+fn accepted(
+    cluster: &ClusterState,
+    topic: &str,
+    index: i32,
+    appended: &Appended,
+) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: ErrorCode::NONE,
+        base_offset: appended.base_offset,
+        log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+        log_start_offset: cluster.topology.partition(topic, index).map_or(-1, |p| p.log.start_offset()),
+        ..Default::default()
+    }
+}
+
+fn refused(index: i32, rejection: Rejection) -> PartitionProduceResponse {
+    let Rejection { code, message, record } = rejection;
+    let culprit = record.map(|batch_index| BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(message.clone()),
+    });
+    PartitionProduceResponse {
+        index,
+        error_code: code,
+        base_offset: -1,
+        record_errors: culprit.into_iter().collect(),
+        error_message: Some(message),
+        ..Default::default()
+    }
+}
+
+fn injected(index: i32, fault: &PlannedError) -> PartitionProduceResponse {
+    let culprit = |(batch_index, message): &(i32, String)| BatchIndexAndErrorMessage {
+        batch_index: *batch_index,
+        batch_index_error_message: Some(message.clone()),
+    };
+    PartitionProduceResponse {
+        index,
+        error_code: fault.code,
+        base_offset: -1,
+        record_errors: fault.record_errors.iter().map(culprit).collect(),
+        error_message: fault.message.clone(),
+        ..Default::default()
+    }
+}
+
+/// The addresses of the leaders that the answer names, each once.
+fn endpoints(cluster: &ClusterState, leaders: impl Iterator<Item = i32>) -> Vec<NodeEndpoint> {
+    let mut ids: Vec<i32> = leaders.filter(|&id| id >= 0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let nodes = ids.into_iter().filter_map(|id| cluster.topology.node(id));
+    nodes
+        .map(|n| NodeEndpoint { node_id: n.id, host: n.host.clone(), port: i32::from(n.port), rack: None })
+        .collect()
+}

@@ -1,0 +1,57 @@
+//! A Kafka cluster inside the process, for tests: real sockets on the loopback interface, no Java, no installation.
+//!
+//! [`MockCluster`] judges what it receives as a broker does - checksums, structure, sequences, epochs, leadership - and
+//! gives back what was written. [`Fault`]s make it misbehave on demand. Producers in other languages can use it too; see
+//! `examples/mock_cluster.rs`. It does not implement transactions, consumer groups, SASL, TLS, ACLs or quotas.
+//!
+//! ```
+//! use kafka_producer::mock::{Fault, MockCluster};
+//! use kafka_producer::protocol::{ApiKey, ErrorCode};
+//! use std::time::Duration;
+//!
+//! let cluster = MockCluster::start(3)?;
+//! cluster.create_topic("orders", 6).expect("the name is legal and new");
+//!
+//! // The first Produce request is answered with an error, and nothing is appended.
+//! let fault = cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+//! println!("bootstrap.servers={}", cluster.bootstrap_servers());
+//!
+//! // ... a producer sends; then wait for what it wrote, without sleeping:
+//! let arrived = cluster.wait_until(Duration::ZERO, |c| c.record_count("orders") == 1);
+//! assert!(!arrived && fault.hits() == 0);
+//!
+//! cluster.stop_broker(1)?;
+//! assert_ne!(cluster.leader("orders", 0), Some(1));
+//! cluster.start_broker(1)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Structure
+//! `state` is the cluster without sockets: bytes of a request in, bytes of the answer out, time as an argument. It owns
+//! `topology` (brokers, topics, leaders), a `log` per partition with its `producer_state`, the `fault`s, the `journal`;
+//! `handlers` has one file per API. `server` and `connection` are threads and sockets around it, `sink` replaces the logs
+//! in discard mode. Nothing here is shared with the producer except the wire codec and the reading of record batches.
+
+mod builder;
+mod cluster;
+mod connection;
+mod fault;
+mod handlers;
+mod journal;
+mod log;
+mod producer_state;
+mod server;
+mod sink;
+pub(crate) mod state;
+mod stats;
+mod stored;
+mod topology;
+mod versions;
+
+pub use builder::MockClusterBuilder;
+pub use cluster::MockCluster;
+pub use fault::{Fault, FaultHandle};
+pub use journal::{ProducedBatch, ReceivedRequest, RequestBody};
+pub use stats::ClusterStats;
+pub use stored::{BatchInfo, StoredRecord};
+pub use versions::BrokerVersion;

@@ -1,0 +1,46 @@
+//! Counters of a whole cluster.
+//!
+//! Plain data, assembled on demand.
+
+use std::fmt;
+
+/// How much a [`MockCluster`](super::MockCluster) has received since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterStats {
+    /// Connections accepted, whether or not they are still open.
+    pub connections: u64,
+    /// Requests of every kind that could be read.
+    pub requests: u64,
+    /// Produce requests among them.
+    pub produce_requests: u64,
+    /// Bytes of those Produce requests, headers included, length prefixes not.
+    pub produce_bytes: u64,
+    /// Record batches accepted, duplicates not counted.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Batches that were sent again although they were there, and acknowledged again.
+    pub duplicate_batches: u64,
+    /// Batches answered with an error, injected ones included.
+    pub refused_batches: u64,
+}
+
+impl fmt::Display for ClusterStats {
+    /// One line of JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{{\"connections\":{},\"requests\":{},\"produce_requests\":{},\"produce_bytes\":{},\"batches\":{},\
+             \"records\":{},\"duplicate_batches\":{},\"refused_batches\":{}}}",
+            self.connections,
+            self.requests,
+            self.produce_requests,
+            self.produce_bytes,
+            self.batches,
+            self.records,
+            self.duplicate_batches,
+            self.refused_batches,
+        )
+    }
+}

@@ -1,0 +1,21 @@
+//! What the suites share.
+
+use kafka_producer::mock::MockCluster;
+use kafka_producer::{
+    BytesSerializer, KafkaProducer, ProducerConfig, ProducerConfigBuilder, StringSerializer,
+};
+
+/// Long enough that only a hang reaches it.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+pub type Producer = KafkaProducer<str, [u8]>;
+
+/// The cluster's address and a builder to go on with.
+pub fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
+    ProducerConfig::builder(cluster.bootstrap_servers().split(','))
+}
+
+pub fn open(config: ProducerConfigBuilder) -> Producer {
+    let config = config.build().expect("a valid configuration");
+    KafkaProducer::new(config, StringSerializer, BytesSerializer).expect("a producer")
+}

@@ -1,0 +1,32 @@
+import java.nio.charset.StandardCharsets;
+import java.util.Properties;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** Java's own producer, so that the harness can be tested against records that another client wrote. */
+final class SampleProducer {
+    private SampleProducer() {}
+
+    /** Records 0..count: value "v-i", key "k-i" except each third (null), a header "n" = null on each fifth. */
+    static void produce(String bootstrap, String topic, int count, String codec) {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        p.put("key.serializer", ByteArraySerializer.class.getName());
+        p.put("value.serializer", ByteArraySerializer.class.getName());
+        p.put("compression.type", codec);
+        p.put("linger.ms", "5");
+        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p)) {
+            for (int i = 0; i < count; i++) {
+                byte[] key = i % 3 == 0 ? null : ("k-" + i).getBytes(StandardCharsets.UTF_8);
+                byte[] value = ("v-" + i).getBytes(StandardCharsets.UTF_8);
+                ProducerRecord<byte[], byte[]> record =
+                    new ProducerRecord<>(topic, null, 1_700_000_000_000L + i, key, value);
+                if (i % 5 == 0) {
+                    record.headers().add("n", null);
+                }
+                producer.send(record);
+            }
+        }
+    }
+}

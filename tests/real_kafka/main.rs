@@ -1,0 +1,32 @@
+//! The suites that need a real Apache Kafka, and the harness that starts it.
+//!
+//! All of them are ignored by default, because they need a JDK (17 or later) and Maven, which fetches Kafka's jars once:
+//!
+//! ```text
+//! cargo test --test real_kafka -- --ignored --test-threads=1
+//! ```
+//!
+//! What a run writes lies under `target/real-kafka`: class paths, compiled helpers, and one directory per run with the
+//! data and the log of every node. A test that fails leaves its directory and says where it is.
+//!
+//! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
+//! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
+//! sleeps between two looks at something, `numbered` has the records and the check of what became of them. The other
+//! modules are the suites.
+
+mod cluster;
+mod helper;
+mod java;
+mod logs;
+mod partitions;
+mod reader;
+mod topics;
+mod wait;
+
+mod harness;
+// These need `KafkaProducer`:
+// mod bad_input;
+// mod delivery;
+// mod faults;
+// mod numbered;
+// mod placement;

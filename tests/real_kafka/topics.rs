@@ -1,0 +1,107 @@
+//! Topics and leaders of a [`RealKafka`], through Kafka's admin client. Each call returns when its effect is visible.
+
+use crate::cluster::RealKafka;
+use crate::wait;
+use std::time::Duration;
+
+/// A partition as the cluster describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// Its number.
+    pub(crate) number: i32,
+    /// The node that leads it, if one does. Node ids count from 1.
+    pub(crate) leader: Option<i32>,
+    /// The nodes that hold it.
+    pub(crate) replicas: Vec<i32>,
+    /// Those of them that are in sync.
+    pub(crate) in_sync: Vec<i32>,
+}
+
+impl RealKafka {
+    /// Creates a topic; panics if that fails. `configs` are topic settings such as `max.message.bytes`.
+    pub(crate) fn create_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        replication: u32,
+        configs: &[(&str, &str)],
+    ) {
+        let mut request = format!("create {topic} {partitions} {replication}");
+        for (key, value) in configs {
+            request.push_str(&format!(" {key}={value}"));
+        }
+        self.demand(&request);
+    }
+
+    /// Deletes a topic.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        self.demand(&format!("delete {topic}"));
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) fn add_partitions(&self, topic: &str, total: u32) {
+        self.demand(&format!("grow {topic} {total}"));
+    }
+
+    /// Sets one of a topic's settings.
+    pub(crate) fn set_topic_config(&self, topic: &str, key: &str, value: &str) {
+        self.demand(&format!("config {topic} {key}={value}"));
+    }
+
+    /// All partitions, by number.
+    pub(crate) fn describe(&self, topic: &str) -> Vec<Partition> {
+        self.demand(&format!("describe {topic}")).iter().map(|line| Partition::parse(line)).collect()
+    }
+
+    /// Waits until `holds` is true of every partition of a topic.
+    pub(crate) fn wait_for(&self, topic: &str, what: &str, holds: impl Fn(&Partition) -> bool) {
+        wait::until(&format!("{topic}: {what}"), Duration::from_secs(60), || {
+            self.describe(topic).iter().all(&holds).then_some(())
+        });
+    }
+
+    /// Gives a partition the replicas `nodes` (ids from 1) and makes the first of them its leader.
+    pub(crate) fn move_partition(&self, topic: &str, partition: i32, nodes: &[i32]) {
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        self.demand(&format!("move {topic} {partition} {}", nodes.join(",")));
+    }
+
+    /// Gives every partition its preferred leader back.
+    pub(crate) fn elect_preferred(&self, topic: &str) {
+        self.demand(&format!("elect {topic}"));
+    }
+
+    /// The id that tells two topics of the same name apart.
+    pub(crate) fn topic_id(&self, topic: &str) -> String {
+        self.demand(&format!("id {topic}")).concat()
+    }
+
+    /// For each partition the first offset and the one after the last.
+    pub(crate) fn offsets(&self, topic: &str) -> Vec<(u64, u64)> {
+        let parse = |line: &String| {
+            let mut words = line.split(' ').skip(1).map(|w| w.parse().expect("an offset"));
+            (words.next().expect("first"), words.next().expect("end"))
+        };
+        self.demand(&format!("ends {topic}")).iter().map(parse).collect()
+    }
+
+    /// Asks the helper and panics if it fails.
+    pub(crate) fn demand(&self, request: &str) -> Vec<String> {
+        let answer = self.helper().ask(request);
+        answer.unwrap_or_else(|message| panic!("{request}: {message}"))
+    }
+}
+
+impl Partition {
+    fn parse(line: &str) -> Self {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [number, leader, replicas, in_sync] = words[..] else { panic!("not a partition: {line}") };
+        let ids = |list: &str| list.split(',').filter_map(|id| id.parse().ok()).collect();
+        Self {
+            number: number.parse().expect("a number"),
+            leader: leader.parse().ok().filter(|id| *id >= 0),
+            replicas: ids(replicas),
+            in_sync: ids(in_sync),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Waiting for another process, with a deadline: the one place that reads a clock and sleeps between two looks.
+
+use std::time::{Duration, Instant, SystemTime};
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// Looks until `look` returns something.
+///
+/// Panics with `what` after `limit`.
+pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        pause();
+    }
+}
+
+/// The time of a measurement.
+#[expect(clippy::disallowed_methods, reason = "the harness waits for other processes, by the wall's clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Milliseconds since the epoch, by the clock that the broker has too.
+#[expect(clippy::disallowed_methods, reason = "timestamps of records are compared with it")]
+pub(crate) fn wall_millis() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("before the year 292278994")
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process gives no event to wait for")]
+fn pause() {
+    std::thread::sleep(BETWEEN_LOOKS);
+}
