@@ -57,6 +57,12 @@ impl Lane {
         if self.retry.is_empty() { Gate::New } else { Gate::Retry }
     }
 
+    /// Whether exactly these orders are in flight.
+    #[cfg(test)]
+    pub(crate) fn flies(&self, orders: &[u64]) -> bool {
+        self.in_flight.iter().eq(orders)
+    }
+
     /// Whether nothing is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.in_flight.is_empty()

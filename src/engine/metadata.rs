@@ -3,7 +3,7 @@
 //!
 //! Pure: `now` is an argument. What is published to application threads is the accumulator's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Rng};
@@ -46,7 +46,7 @@ pub(crate) struct MetadataSettings {
 #[derive(Debug)]
 pub(crate) struct Metadata {
     settings: MetadataSettings,
-    pub(crate) topics: HashMap<Arc<str>, TopicMeta>,
+    pub(crate) topics: BTreeMap<Arc<str>, TopicMeta>,
     by_id: HashMap<TopicId, Arc<str>>,
     /// A refresh of everything is due.
     stale: bool,
@@ -71,7 +71,7 @@ impl Metadata {
     pub(crate) fn new(settings: MetadataSettings) -> Self {
         Self {
             settings,
-            topics: HashMap::new(),
+            topics: BTreeMap::new(),
             by_id: HashMap::new(),
             stale: false,
             in_flight: false,

@@ -19,7 +19,7 @@
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! ```
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 mod action;
@@ -92,7 +92,8 @@ pub(crate) struct Engine {
     acc: Arc<RecordAccumulator>,
     rng: Rng,
     actions: VecDeque<Action>,
-    nodes: HashMap<NodeId, Node>,
+    /// In order, as are topics: the same seed and events make the same run.
+    nodes: BTreeMap<NodeId, Node>,
     /// Which node a live connection belongs to.
     conns: HashMap<ConnId, NodeId>,
     next_conn: u64,
