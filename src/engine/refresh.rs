@@ -52,7 +52,7 @@ impl Engine {
         ]
         .into_iter()
         .flatten()
-        .filter(|at| self.last_run.is_none_or(|last| *at > last))
+        .filter(|at| self.is_ahead(*at))
         .min()
     }
 
