@@ -98,6 +98,7 @@ impl Engine {
         if partition.leader != Some(node) {
             return Next::Nothing;
         }
+        partition.lane.settle();
         let rests = partition.backoff_until.is_some_and(|at| at > now);
         let mut parcel = match partition.lane.gate() {
             Gate::Wait | Gate::NeedsIdentity => return Next::Nothing,

@@ -174,6 +174,7 @@ impl Engine {
         }
         let old = std::mem::replace(&mut partition.leader, leader);
         partition.queued = false;
+        partition.lane.leader_changed();
         // There is somewhere new to go: no need to wait for the old place to recover.
         partition.backoff_until = None;
         if let Some(node) = old.and_then(|id| self.nodes.get_mut(&id)) {

@@ -47,6 +47,8 @@ pub(super) struct Promise {
     pub(super) idempotent: bool,
     pub(super) acks: i16,
     pub(super) ordered: bool,
+    /// A request that was given up may be acted upon after later ones, without an epoch that fences it.
+    pub(super) ghosts: bool,
 }
 
 fn facts(timestamp: i64, value: usize) -> RecordFacts {
@@ -210,8 +212,7 @@ impl Ledger {
                 let value = record.value.as_deref().unwrap_or_default();
                 let id = value.first_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b));
                 let acked = self.by_id.get(&id).is_some_and(|at| self.is_acked(*at));
-                // Without idempotence a request that was given up may be acted upon late.
-                if !seen.insert(id) || !(acked || promise.idempotent) {
+                if !seen.insert(id) || (promise.ghosts && !acked) {
                     continue;
                 }
                 if last.is_some_and(|last| last > id) {
