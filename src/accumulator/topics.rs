@@ -30,7 +30,7 @@ pub(crate) struct TopicEntry {
     epoch: AtomicU64,
     /// The sticky choice of the moment (KIP-794); `u32::MAX` before the first.
     pub(super) sticky: AtomicU32,
-    /// Somebody began a batch since the sender last asked.
+    /// Somebody sent to it since the sender last asked.
     used: AtomicBool,
     state: Mutex<TopicState>,
     changed: Condvar,
