@@ -1,4 +1,6 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
+mod faults;
+mod harness;
 mod sending;
 mod support;
