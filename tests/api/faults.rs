@@ -303,22 +303,24 @@ fn a_batch_that_expires_while_it_is_written_never_carries_foreign_bytes() {
     let cluster = MockCluster::start(2).unwrap();
     cluster.create_topic("victim", 1).unwrap();
     cluster.create_topic("others", 2).unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(700)).request_timeout(ms(600)).linger(ms(0));
+    let timeouts = fast(&cluster).delivery_timeout(ms(1000)).request_timeout(ms(900)).linger(ms(0));
     let memory = timeouts.buffer_memory(3 << 20).buffer_memory_per_broker_ratio(1.0).batch_size(900_000);
     let producer = open(memory.send_buffer(Some(8 << 10)));
     let victim = vec![b'v'; 890_000];
     let other = vec![b'o'; 50_000];
     producer.send(ProducerRecord::new("others", &other).partition(1)).unwrap().get().unwrap();
     // The first attempt is refused late, so that the second one is young when the batch is old.
-    let refusal = produce("victim").error_before(ErrorCode::NOT_ENOUGH_REPLICAS).delay(ms(400));
+    let refusal = produce("victim").error_before(ErrorCode::NOT_ENOUGH_REPLICAS).delay(ms(700));
     let fault = cluster.inject(refusal);
     let handle = producer.send(ProducerRecord::new("victim", &victim)).unwrap();
     assert!(cluster.wait_until(PATIENCE, |_| fault.hits() == 1));
     cluster.pause_broker(1).unwrap();
+    let closed = producer.metrics().connections_closed;
     let error = failure(&handle);
     assert_eq!(error.kind(), ErrorKind::DeliveryTimeout);
     assert!(error.may_have_been_written(), "{error}");
-    // Its request is still half written. Everything else of the memory goes round and round.
+    assert_eq!(producer.metrics().connections_closed, closed, "the request is still half written");
+    // Everything else of the memory goes round and round.
     for _ in 0..100 {
         producer.send(ProducerRecord::new("others", &other).partition(1)).unwrap().get().unwrap();
     }
