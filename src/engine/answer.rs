@@ -13,9 +13,6 @@ use crate::protocol::messages::produce_fast::{PartitionOutcome, ProduceResponseW
 use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest};
 use crate::protocol::{ApiKey, ErrorCode, Reader};
 
-/// Before this version of Metadata brokers may tell old leader epochs (KAFKA-9212).
-const RELIABLE_EPOCHS: i16 = 9;
-
 /// What a produce response says of one partition, kept until the frame has been read to its end: nothing is believed
 /// of a frame that turns out broken.
 struct PartAnswer {
@@ -44,12 +41,8 @@ impl Engine {
         match request.what {
             What::Produce { .. } => self.produce_answered(node, request, frame, now),
             What::Metadata { ref topics, full } => match decode_response::<MetadataRequest>(frame, version) {
-                Ok((_, mut answer)) => {
+                Ok((_, answer)) => {
                     self.throttle(node, answer.throttle_time_ms, now);
-                    if version < RELIABLE_EPOCHS {
-                        let partitions = answer.topics.iter_mut().flat_map(|t| &mut t.partitions);
-                        partitions.for_each(|p| p.leader_epoch = -1);
-                    }
                     self.metadata_answered(answer, topics, full, now);
                     Ok(())
                 }

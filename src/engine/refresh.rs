@@ -139,12 +139,6 @@ impl Engine {
         let Some(meta) = self.metadata.topics.get(name) else { return true };
         let (entry, known_id) = (meta.entry.clone(), meta.id);
         let code = topic.error_code;
-        if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
-            // Should it come back, its leader epochs begin again; without topic ids only this tells.
-            if let Some(meta) = self.metadata.topics.get_mut(name) {
-                meta.partitions.iter_mut().for_each(|p| p.epoch = None);
-            }
-        }
         if code.is_error() {
             let final_ =
                 matches!(code, ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED);
