@@ -27,7 +27,6 @@ impl Engine {
             self.actions.push_back(Action::Close { conn });
             return;
         };
-        node.failures = 0;
         let versions = Versions::of(peer);
         let unusable =
             [(ApiKey::PRODUCE, versions.produce.is_none()), (ApiKey::METADATA, versions.metadata.is_none())];
@@ -38,6 +37,8 @@ impl Engine {
             let message = format!("no common version: {said}; Kafka 2.1 or later is needed");
             self.connection_lost(conn, Error::new(ErrorKind::UnsupportedVersion, message), now);
             self.actions.push_back(Action::Close { conn });
+        } else {
+            node.failures = 0;
         }
     }
 
@@ -111,8 +112,12 @@ impl Engine {
 
     /// Ends the connection and answers everything that was in flight on it with "lost".
     fn connection_lost(&mut self, conn: ConnId, error: Error, now: Instant) {
-        let Some(id) = self.conns.remove(&conn) else { return };
+        let Some(id) = self.conns.get(&conn).copied() else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        if matches!(node.link, Link::Connecting { .. }) {
+            return self.handle_connect_failed(conn, error, now);
+        }
+        self.conns.remove(&conn);
         let error = node.blame(error);
         let in_flight = match &mut node.link {
             Link::Up(connection) if connection.id == conn => std::mem::take(&mut connection.in_flight),
@@ -206,7 +211,7 @@ impl Engine {
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
-                connection.throttled_until.filter(|_| !node.ready.is_empty()),
+                connection.throttled_until,
             ],
         }
     }
@@ -317,6 +322,8 @@ impl Engine {
                 }
                 Link::Idle | Link::Up(_) => None,
             })
+            // Nodes that nobody wants stay where their wait ended long ago; that must not hide the waits of others.
+            .filter(|at| self.is_ahead(*at))
             .min()
     }
 

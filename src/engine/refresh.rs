@@ -52,7 +52,7 @@ impl Engine {
         ]
         .into_iter()
         .flatten()
-        .filter(|at| self.last_run.is_none_or(|last| *at > last))
+        .filter(|at| self.is_ahead(*at))
         .min()
     }
 
@@ -65,7 +65,7 @@ impl Engine {
             let id = bootstrap_id(at);
             self.nodes.entry(id).or_insert_with(|| Node::new(id, address.clone())).retired = false;
         }
-        self.metadata.rebootstrap(now);
+        self.metadata.rebootstrap(now, &mut self.rng);
         let gone: Vec<_> = self.nodes.values().filter(|n| n.retired).map(|n| n.id).collect();
         for id in gone {
             self.close_node(id, now);
@@ -99,7 +99,10 @@ impl Engine {
             let message = "the broker's metadata does not mention the topic";
             self.report_topic(name, Error::new(ErrorKind::Broker, message), false);
         }
-        self.metadata.answered(complete && missing.is_empty(), full, now, &mut self.rng);
+        let complete = complete && missing.is_empty();
+        let known = |name: &Arc<str>| self.metadata.topics.get(name);
+        let helps = asked.iter().filter_map(known).flat_map(|t| &t.partitions).all(|p| p.leader.is_some());
+        self.metadata.answered(complete, helps, full, now, &mut self.rng);
         self.update_shares();
     }
 
@@ -157,11 +160,14 @@ impl Engine {
             return false;
         };
         // A topic deleted and created anew: its leader epochs begin again (KIP-516).
-        let recreated = known_id != TopicId::default() && topic.topic_id != known_id;
-        let known = if recreated { Vec::new() } else { meta.partitions.clone() };
+        let told_id = if topic.topic_id == TopicId::default() { known_id } else { topic.topic_id };
+        let recreated = known_id != TopicId::default() && told_id != known_id;
+        // Without ids nobody can tell a new topic of the same name, whose epochs begin again, from an old answer.
+        let reliable = told_id != TopicId::default() && !recreated;
+        let known = if reliable { meta.partitions.clone() } else { Vec::new() };
         let infos: Vec<PartitionInfo> =
             parts.iter().map(|p| self.info(p, known.get(p.partition_index as usize))).collect();
-        self.metadata.set_id(&entry.name, topic.topic_id);
+        self.metadata.set_id(&entry.name, told_id);
         let leaders: Vec<(Option<i32>, Option<i32>)> = parts
             .iter()
             .zip(&infos)
@@ -175,6 +181,9 @@ impl Engine {
         let mut partitions = Vec::with_capacity(leaders.len());
         for (entry, (leader, epoch)) in snapshot.partitions.iter().zip(leaders) {
             let number = self.partition_of(entry);
+            if let Some(partition) = self.partition(number).filter(|_| recreated) {
+                partition.lane.forgotten();
+            }
             partitions.push(PartitionMeta { number, leader, epoch });
             self.set_leader(number, leader, now);
         }

@@ -29,7 +29,7 @@ struct Piece {
 
 impl Engine {
     pub(super) fn split(&mut self, sent: Sent, now: Instant) {
-        let Sent { partition: number, parcel } = sent;
+        let Sent { partition: number, parcel, .. } = sent;
         match self.pieces(&parcel).and_then(|pieces| self.parts(number, &parcel, pieces)) {
             Ok((parts, handles)) => {
                 let acc = self.acc.clone();
