@@ -195,7 +195,11 @@ impl RecordAccumulator {
                     return Ok(Some((DeliveryFuture::new(completion, index, facts), switch)));
                 }
                 Append::NeedsChunks(chunks) => self.supply(&mut held, chunks, wait)?,
-                Append::NeedsBatch { chunks } => {
+                Append::NeedsBatch { chunks, notify } => {
+                    // At once: there may be no memory, and then this record never enters to announce it.
+                    if notify {
+                        self.signals.partition(entry);
+                    }
                     self.supply(&mut held, chunks, wait)?;
                     if held.fresh.is_none() {
                         held.fresh = Some(self.fresh(entry)?);
@@ -268,15 +272,15 @@ impl RecordAccumulator {
             return;
         }
         self.sealer.try_help(|seal| {
-            let Some((created, batch)) = entry.queue.lock().take_to_seal() else { return };
+            let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
             let lost = Lost::of(batch.get());
             match seal(batch) {
                 Ok(sealed) => {
                     let sealed = self.learn_ratio(entry, sealed);
-                    entry.queue.lock().put_sealed(sealed);
+                    entry.queue.lock().put_sealed(place, sealed);
                 }
                 Err(error) => {
-                    entry.queue.lock().forget_sealing(created);
+                    entry.queue.lock().forget_sealing(place);
                     self.fail_lost(entry, &lost, error);
                 }
             }

@@ -208,13 +208,8 @@ impl RecordAccumulator {
 
     /// Records that entered and have no outcome.
     pub(crate) fn pending_records(&self) -> u64 {
-        let queued: u64 = self
-            .topics
-            .each()
-            .iter()
-            .filter_map(|t| t.snapshot())
-            .flat_map(|(_, s)| s.partitions.iter().map(|p| p.queue.lock().records()).collect::<Vec<_>>())
-            .sum();
+        let queued: u64 =
+            self.topics.each().iter().flat_map(|t| t.known()).map(|p| p.queue.lock().records()).sum();
         queued + self.unfinished.taken_records()
     }
 
@@ -237,7 +232,7 @@ impl RecordAccumulator {
 
     /// Forgets a topic that was not used for `metadata.max.idle.ms`.
     pub(crate) fn forget_topic(&self, name: &str) {
-        self.topics.remove(name);
+        self.topics.forget(name);
     }
 
     /// Whether partitions of several leaders are in use, and so whether one leader's share of memory is bounded.
@@ -317,7 +312,7 @@ impl RecordAccumulator {
         } else {
             self.metrics.records_failed.add(records);
         }
-        self.ended(entry, batch.generation, callbacks, Some(batch.body.clone()));
+        self.ended(entry, &batch.completion, batch.generation, callbacks, Some(&batch.body));
         true
     }
 
@@ -359,14 +354,20 @@ impl RecordAccumulator {
     fn ended(
         &self,
         entry: &PartitionEntry,
+        completion: &Arc<BatchCompletion>,
         generation: u64,
         callbacks: PendingCallbacks,
-        body: Option<Arc<Body>>,
+        body: Option<&Arc<Body>>,
     ) {
         entry.batch_ended();
-        if !callbacks.is_empty() {
-            if let Some(sink) = self.callbacks.get() {
-                sink(callbacks, body);
+        let mut next = Some(callbacks).filter(|c| !c.is_empty());
+        loop {
+            if let (Some(callbacks), Some(sink)) = (next, self.callbacks.get()) {
+                sink(callbacks, body.cloned());
+            }
+            next = completion.more_callbacks();
+            if next.is_none() {
+                break;
             }
         }
         // Last: who waits in flush may rely on the callbacks being queued.
@@ -378,7 +379,7 @@ impl RecordAccumulator {
         let outcome = Outcome::Failed { error, records: Box::default() };
         if let Some(callbacks) = lost.completion.complete(outcome) {
             self.metrics.records_failed.add(u64::from(lost.records));
-            self.ended(entry, lost.generation, callbacks, None);
+            self.ended(entry, &lost.completion, lost.generation, callbacks, None);
         }
     }
 }

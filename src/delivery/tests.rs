@@ -106,6 +106,7 @@ fn a_callback_added_after_the_end_is_handed_to_the_callback_thread() {
     let (owner, batch) = batch();
     let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
     batch.complete(delivered(1));
+    assert!(batch.more_callbacks().is_none());
     handle.on_complete(|_| {});
     assert_eq!(owner.late.lock().len(), 1);
 }

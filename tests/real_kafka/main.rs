@@ -24,9 +24,8 @@ mod topics;
 mod wait;
 
 mod harness;
-// These need `KafkaProducer`:
-// mod bad_input;
-// mod delivery;
-// mod faults;
-// mod numbered;
-// mod placement;
+mod bad_input;
+mod delivery;
+mod faults;
+mod numbered;
+mod placement;
