@@ -129,6 +129,7 @@ impl RecordAccumulator {
         }
     }
 
+    #[inline]
     fn destination<'t>(
         &self,
         topic: &'t TopicLease,
@@ -164,6 +165,7 @@ impl RecordAccumulator {
     }
 
     /// `None` if the record should go to another partition.
+    #[inline(always)]
     fn append_to<'r, H>(
         &self,
         entry: &Arc<PartitionEntry>,
