@@ -40,6 +40,11 @@ pub(crate) struct Lane {
     retry: VecDeque<Parcel>,
     /// The first parcel that ended without being appended, with parcels behind it: order and sequence.
     gap: Option<(u64, i32)>,
+    /// The broker has acknowledged a parcel under this identity, so it knows our sequence. Until then one parcel goes at
+    /// a time: a broker takes any first sequence of a producer that it has not met, so of two that are under way
+    /// together the second may be taken and the first be out of order for good. Brand-new topics do that, whose
+    /// leader is named before it is at work.
+    met: bool,
     /// A parcel ended and nobody knows whether it was appended, or the broker's sequence is not ours: only a new epoch
     /// helps.
     must_bump: bool,
@@ -53,6 +58,9 @@ impl Lane {
         }
         if self.must_bump && !self.holds_pinned() {
             return Gate::NeedsIdentity;
+        }
+        if self.identity.is_some() && !self.met && !quiet {
+            return Gate::Wait;
         }
         if self.retry.is_empty() { Gate::New } else { Gate::Retry }
     }
@@ -73,6 +81,7 @@ impl Lane {
     /// Takes the identity that a new stamp is made of; the first one, or after [`Gate::NeedsIdentity`].
     pub(crate) fn adopt(&mut self, identity: Identity) {
         self.identity = Some(identity);
+        self.met = false;
         self.must_bump = false;
         self.gap = None;
         self.next_sequence = 0;
@@ -151,9 +160,15 @@ impl Lane {
 
     /// It was appended: the broker's sequence is beyond it.
     pub(crate) fn delivered(&mut self, parcel: &Parcel) {
+        self.met |= parcel.stamp.map(|s| s.identity) == self.identity;
         if self.gap.is_some_and(|(order, _)| order < parcel.order) {
             self.gap = None;
         }
+    }
+
+    /// The partition may have been made anew: its broker may not know our sequence any more.
+    pub(crate) fn forgotten(&mut self) {
+        self.met = false;
     }
 
     /// It is to be sent again, in its place.

@@ -176,6 +176,11 @@ impl Engine {
         for (entry, (leader, epoch)) in snapshot.partitions.iter().zip(leaders) {
             let number = self.partition_of(entry);
             partitions.push(PartitionMeta { number, leader, epoch });
+            if recreated {
+                if let Some(partition) = self.partition(number) {
+                    partition.lane.forgotten();
+                }
+            }
             self.set_leader(number, leader, now);
         }
         if let Some(meta) = self.metadata.topics.get_mut(name) {

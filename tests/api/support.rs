@@ -6,16 +6,16 @@ use kafka_producer::{
 };
 
 /// Long enough that only a hang reaches it.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
-pub type Producer = KafkaProducer<str, [u8]>;
+pub(crate) type Producer = KafkaProducer<str, [u8]>;
 
 /// The cluster's address and a builder to go on with.
-pub fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
+pub(crate) fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
     ProducerConfig::builder(cluster.bootstrap_servers().split(','))
 }
 
-pub fn open(config: ProducerConfigBuilder) -> Producer {
+pub(crate) fn open(config: ProducerConfigBuilder) -> Producer {
     let config = config.build().expect("a valid configuration");
     KafkaProducer::new(config, StringSerializer, BytesSerializer).expect("a producer")
 }
