@@ -112,6 +112,10 @@ impl RecordAccumulator {
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let mut switched = false;
+        // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
+        if let Some(entry) = topic.entry() {
+            entry.mark_used();
+        }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
             match self.append_to(entry, route, record, facts, wait)? {

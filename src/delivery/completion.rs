@@ -30,7 +30,8 @@ impl Outcome {
             Self::Delivered { base_offset, log_append_time } => Ok(RecordMetadata {
                 topic: tp.topic.clone(),
                 partition: tp.partition,
-                offset: base_offset.map(|base| base.saturating_add(i64::from(index))),
+                // The broker's number may be any.
+                offset: base_offset.and_then(|base| base.checked_add(i64::from(index))),
                 timestamp: Some(log_append_time.unwrap_or(facts.timestamp)),
                 key_size: facts.key_size,
                 value_size: facts.value_size,
