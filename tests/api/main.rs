@@ -1,4 +1,13 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
+mod backpressure;
+mod callbacks;
+mod handles;
+mod lifecycle;
+mod plug_ins;
+mod records;
+mod refused;
 mod sending;
+mod shapes;
+mod strangers;
 mod support;
