@@ -178,7 +178,7 @@ impl Clone for DeliveryFuture {
 impl Drop for DeliveryFuture {
     fn drop(&mut self) {
         if !self.observed.load(Ordering::Relaxed) {
-            self.batch.dropped_unseen();
+            self.batch.dropped_unseen(self.index);
         }
     }
 }

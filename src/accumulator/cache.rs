@@ -37,7 +37,11 @@ impl TopicLease {
         let cached = TOPICS.try_with(|t| t.try_borrow_mut().ok().and_then(|mut t| t[slot].take())).ok()??;
         let current =
             cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
-        current.then_some(Self { cached: Some(cached), slot })
+        if !current {
+            return None;
+        }
+        cached.entry.mark_used();
+        Some(Self { cached: Some(cached), slot })
     }
 
     pub(super) fn new(

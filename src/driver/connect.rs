@@ -57,7 +57,6 @@ struct Slots {
 
 /// One connection to make.
 struct Task {
-    conn: ConnId,
     address: Address,
     setup_timeout: Duration,
     request_timeout: Duration,
@@ -79,8 +78,7 @@ impl Connector {
         request_timeout: Duration,
     ) {
         let settings = self.settings.clone();
-        let task =
-            Task { conn, address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
+        let task = Task { address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
         let (done, waker) = (self.done.clone(), self.waker.clone());
         let thread = std::thread::Builder::new().name("kafka-connector".into()).spawn(move || {
             let result = task.run();

@@ -12,29 +12,29 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Long enough that only a hang reaches it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// What a call that does not wait may take on a busy machine: far below the deadlines it must not have waited for.
-pub const AT_ONCE: Duration = Duration::from_secs(5);
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(5);
 
-pub type Producer = KafkaProducer<str, [u8]>;
+pub(crate) type Producer = KafkaProducer<str, [u8]>;
 
-pub const fn ms(n: u64) -> Duration {
+pub(crate) const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
 /// The cluster's address and a builder to go on with.
-pub fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
+pub(crate) fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
     ProducerConfig::builder(cluster.bootstrap_servers().split(','))
 }
 
-pub fn open(config: ProducerConfigBuilder) -> Producer {
+pub(crate) fn open(config: ProducerConfigBuilder) -> Producer {
     let config = config.build().expect("a valid configuration");
     KafkaProducer::new(config, StringSerializer, BytesSerializer).expect("a producer")
 }
 
 /// What `call` returns, and how long it took.
 #[expect(clippy::disallowed_methods, reason = "the tests' one clock, to judge how long a call took")]
-pub fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
+pub(crate) fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
     let begin = Instant::now();
     let result = call();
     (result, begin.elapsed())
@@ -42,7 +42,7 @@ pub fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
 
 /// What `call` returns; it must not have waited for anything.
 #[track_caller]
-pub fn at_once<R>(call: impl FnOnce() -> R) -> R {
+pub(crate) fn at_once<R>(call: impl FnOnce() -> R) -> R {
     let (result, took) = timed(call);
     assert!(took < AT_ONCE, "took {took:?}");
     result
@@ -50,7 +50,7 @@ pub fn at_once<R>(call: impl FnOnce() -> R) -> R {
 
 /// What `call` returns; it must have waited for `deadline`, and not much longer.
 #[track_caller]
-pub fn after<R>(deadline: Duration, call: impl FnOnce() -> R) -> R {
+pub(crate) fn after<R>(deadline: Duration, call: impl FnOnce() -> R) -> R {
     let (result, took) = timed(call);
     assert!(took >= deadline && took < deadline + AT_ONCE, "took {took:?}, not about {deadline:?}");
     result
@@ -58,7 +58,7 @@ pub fn after<R>(deadline: Duration, call: impl FnOnce() -> R) -> R {
 
 /// Waits for what no call and no event tells, such as the end of a thread.
 #[track_caller]
-pub fn eventually(condition: impl Fn() -> bool) {
+pub(crate) fn eventually(condition: impl Fn() -> bool) {
     for _ in 0..PATIENCE.as_millis() {
         if condition() {
             return;
@@ -70,7 +70,7 @@ pub fn eventually(condition: impl Fn() -> bool) {
 
 /// Each of `parts` must stand in the text of the error.
 #[track_caller]
-pub fn says(error: &(impl std::fmt::Display + ?Sized), parts: &[&str]) {
+pub(crate) fn says(error: &(impl std::fmt::Display + ?Sized), parts: &[&str]) {
     let text = error.to_string();
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in {text:?}");
@@ -79,20 +79,20 @@ pub fn says(error: &(impl std::fmt::Display + ?Sized), parts: &[&str]) {
 
 /// The cause of an error, as this library's own error.
 #[track_caller]
-pub fn cause(error: &Error) -> &Error {
+pub(crate) fn cause(error: &Error) -> &Error {
     let source = std::error::Error::source(error).expect("the error has a cause");
     source.downcast_ref().expect("the cause is an error of this library")
 }
 
 /// An address where nobody listens.
-pub fn dead_address() -> String {
+pub(crate) fn dead_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 /// What a peer that is no Kafka broker does with a connection.
 #[derive(Clone, Copy, Debug)]
-pub enum Manners {
+pub(crate) enum Manners {
     /// Waits for a first byte, says this, and closes.
     Answers(&'static [u8]),
     /// Says this before it has heard anything.
@@ -102,14 +102,14 @@ pub enum Manners {
 }
 
 /// A listener that is no Kafka broker.
-pub struct Stranger {
+pub(crate) struct Stranger {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Stranger {
-    pub fn start(manners: Manners) -> Self {
+    pub(crate) fn start(manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -129,7 +129,7 @@ impl Stranger {
         Self { address, stop, thread: Some(thread) }
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 }
@@ -177,7 +177,7 @@ impl log::Log for Lines {
 }
 
 /// Keeps what is logged from now on; all tests of the process share it.
-pub fn keep_log() {
+pub(crate) fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Lines).unwrap();
@@ -186,11 +186,11 @@ pub fn keep_log() {
 }
 
 /// Whether a line with all of these was logged.
-pub fn logged(parts: &[&str]) -> bool {
+pub(crate) fn logged(parts: &[&str]) -> bool {
     LINES.lock().unwrap().iter().any(|line| parts.iter().all(|part| line.contains(part)))
 }
 
 /// A gate that a callback waits at until the test opens it.
-pub fn gate() -> (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>) {
+pub(crate) fn gate() -> (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>) {
     crossbeam_channel::bounded(0)
 }

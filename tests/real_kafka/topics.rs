@@ -33,6 +33,11 @@ impl RealKafka {
         self.demand(&request);
     }
 
+    /// Creates a topic and returns as soon as the controller has agreed, before its leaders are at work.
+    pub(crate) fn create_topic_without_waiting(&self, topic: &str, partitions: u32) {
+        self.demand(&format!("create-only {topic} {partitions} 1"));
+    }
+
     /// Deletes a topic.
     pub(crate) fn delete_topic(&self, topic: &str) {
         self.demand(&format!("delete {topic}"));
