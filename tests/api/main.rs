@@ -3,8 +3,11 @@
 mod compression;
 mod faults;
 mod harness;
+mod hostile;
 mod idempotence;
+mod limits;
 mod metadata;
+mod scripted;
 mod sending;
 mod support;
 mod versions;
