@@ -1,5 +1,6 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
+mod chaos;
 mod compression;
 mod faults;
 mod harness;
