@@ -99,7 +99,7 @@ fn a_broker_that_hangs_while_connecting_does_not_keep_the_next_from_being_asked(
     story.pass(ms(10));
     // The leader moves while it hangs; only metadata can tell.
     story.lead(0, Some(2));
-    story.world.engine.metadata.invalidate(story.world.now);
+    story.refresh();
     story.all_acked(ms(3000));
     story.audit();
 }

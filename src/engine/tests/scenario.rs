@@ -29,7 +29,10 @@ impl Story {
             ordered: setup.engine.idempotent || setup.engine.max_in_flight == 1,
             ghosts: !setup.engine.idempotent,
         };
-        let mut story = Self { world: World::new(setup), ledger: Ledger::default(), promise };
+        let mut world = World::new(setup);
+        let replication = world.cluster.default_replication();
+        world.cluster.topology.create_topic("t", 3, replication).unwrap();
+        let mut story = Self { world, ledger: Ledger::default(), promise };
         assert!(story.ledger.append(&mut story.world, "t", 0, 0).is_none(), "not known yet");
         story.pass(ms(150));
         story
@@ -59,6 +62,13 @@ impl Story {
 
     pub(super) fn fault(&mut self, fault: Fault) {
         self.world.cluster.faults.inject(fault);
+    }
+
+    /// The producer asks for metadata and gets it.
+    pub(super) fn refresh(&mut self) {
+        self.world.engine.metadata.invalidate(self.world.now);
+        self.world.turn();
+        self.pass(ms(150));
     }
 
     pub(super) fn lead(&mut self, partition: i32, node: Option<i32>) {

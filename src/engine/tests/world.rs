@@ -311,7 +311,7 @@ impl World {
     }
 
     fn connect(&mut self, conn: ConnId, address: &Address, setup_timeout: Duration) {
-        let node = i32::from(address.port - FIRST_PORT) + 1;
+        let node = i32::from(address.port) - i32::from(FIRST_PORT) + 1;
         self.note(|_| format!("{conn:?} connect to {node}"));
         let wire =
             Wire { node, open: true, lost: false, deaf: false, to_broker: self.now, to_client: self.now };
