@@ -13,7 +13,7 @@ use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
-use crate::delivery::{DeliveryFuture, RecordFacts};
+use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
@@ -96,7 +96,8 @@ impl Drop for Held<'_> {
 }
 
 impl RecordAccumulator {
-    /// Appends `record`; returns its handle.
+    /// Appends `record`; returns its handle. `entered` is called while the partition is locked, so that callbacks
+    /// stand in the order of the records whichever threads send them; it may register them and nothing else.
     ///
     /// # Errors
     /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
@@ -107,6 +108,7 @@ impl RecordAccumulator {
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -118,7 +120,7 @@ impl RecordAccumulator {
         }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
-            match self.append_to(entry, route, record, facts, wait)? {
+            match self.append_to(entry, route, record, facts, wait, entered)? {
                 Some((future, switch)) => {
                     if switch {
                         self.next_sticky(topic);
@@ -175,6 +177,7 @@ impl RecordAccumulator {
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
     ) -> Result<Option<(DeliveryFuture, bool)>, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -189,7 +192,12 @@ impl RecordAccumulator {
                 fresh: &mut held.fresh,
                 pool: &self.pool,
             };
-            let result = entry.queue.lock().try_append(record, facts.timestamp, route, &mut supplies);
+            let mut queue = entry.queue.lock();
+            let result = queue.try_append(record, facts.timestamp, route, &mut supplies);
+            if let Append::Done { completion, index, .. } = &result {
+                entered(Place::new(completion, *index, facts));
+            }
+            drop(queue);
             match result {
                 Append::Done { completion, index, notify, switch } => {
                     if notify {
