@@ -13,7 +13,7 @@ use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
-use crate::delivery::{DeliveryFuture, RecordFacts};
+use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
@@ -106,7 +106,8 @@ impl Drop for Held<'_> {
 }
 
 impl RecordAccumulator {
-    /// Appends `record`; returns its handle.
+    /// Appends `record`; returns its handle. `entered` is called while the partition is locked, so that callbacks
+    /// stand in the order of the records whichever threads send them; it may register them and nothing else.
     ///
     /// # Errors
     /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
@@ -117,6 +118,7 @@ impl RecordAccumulator {
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
@@ -132,7 +134,7 @@ impl RecordAccumulator {
             let (entry, route) = self.destination(topic, target, switched)?;
             let leader = entry.leader();
             let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
-            let went = self.append_to(entry, route, record, facts, wait, may_leave)?;
+            let went = self.append_to((entry, route), record, facts, wait, entered, may_leave)?;
             match went {
                 Went::In { future, switch } => {
                     if switch {
@@ -188,7 +190,8 @@ impl RecordAccumulator {
             })
     }
 
-    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one after the other; the last stays.
+    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one
+    /// after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
         let open = |leader: i32| leader != NO_LEADER && !crowded.contains(&leader);
@@ -203,11 +206,11 @@ impl RecordAccumulator {
     #[inline(always)]
     fn append_to<'r, H>(
         &self,
-        entry: &Arc<PartitionEntry>,
-        route: Route,
+        (entry, route): (&Arc<PartitionEntry>, Route),
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
         may_leave: impl Fn() -> bool,
     ) -> Result<Went, Error>
     where
@@ -223,7 +226,12 @@ impl RecordAccumulator {
                 fresh: &mut held.fresh,
                 pool: &self.pool,
             };
-            let result = entry.queue.lock().try_append(record, facts.timestamp, route, &mut supplies);
+            let mut queue = entry.queue.lock();
+            let result = queue.try_append(record, facts.timestamp, route, &mut supplies);
+            if let Append::Done { completion, index, .. } = &result {
+                entered(Place::new(completion, *index, facts));
+            }
+            drop(queue);
             match result {
                 Append::Done { completion, index, notify, switch } => {
                     if notify {

@@ -1,6 +1,6 @@
 //! Memory: what happens when it does not drain, and that it all comes back.
 
-use crate::support::{PATIENCE, Producer, after, at_once, config, gate, ms, open, says};
+use crate::support::{PATIENCE, Producer, after, at_once, config, eventually, gate, ms, open, says};
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{ErrorKind, ProducerConfigBuilder, ProducerRecord};
 use std::sync::Mutex;
@@ -19,6 +19,8 @@ fn fill(
     topic: &str,
     partition: i32,
 ) -> (Vec<kafka_producer::DeliveryFuture>, kafka_producer::Error) {
+    // A handle is done shortly before its memory is back.
+    eventually(|| producer.metrics().buffer_available_bytes == MEMORY as u64);
     let value = [7; 1000];
     let mut handles = Vec::new();
     loop {

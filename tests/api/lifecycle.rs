@@ -258,7 +258,27 @@ fn two_hundred_producers_leave_no_threads() {
     }
     assert_eq!(threads("kafka-sender") + threads("kafka-callbacks"), 0, "close and drop join them");
     // Those that connect end with the peer's silence.
+    let handle = drop_inside_a_callback(&cluster);
+    eventually(|| threads("kafka-sender") + threads("kafka-callbacks") == 0);
+    assert_eq!(handle.get().unwrap().offset(), Some(50));
     drop(silent);
     eventually(|| threads("kafka-connector") == 0);
-    assert_eq!(cluster.record_count("t"), 50);
+    assert_eq!(cluster.record_count("t"), 52);
+}
+
+/// Its threads cannot be joined, and end all the same, also while a handle is kept.
+#[cfg(target_os = "linux")]
+fn drop_inside_a_callback(cluster: &MockCluster) -> DeliveryFuture {
+    let producer = std::sync::Arc::new(open(config(cluster)));
+    let handle = producer.send(ProducerRecord::new("t", b"x")).unwrap();
+    let (open_gate, closed) = gate();
+    let own = producer.clone();
+    let done = move |_| {
+        closed.recv().unwrap();
+        drop(own);
+    };
+    producer.send_with(ProducerRecord::new("t", b"x"), done).unwrap();
+    drop(producer);
+    open_gate.send(()).unwrap();
+    handle
 }

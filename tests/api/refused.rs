@@ -158,7 +158,7 @@ fn a_partitioner_that_goes_wrong_costs_its_own_record_only() {
     let cases: [(&str, &[&str]); 4] = [
         ("fails", &["orders", "partitioner failed", "the moon is full"]),
         ("panics", &["orders", "partitioner", "panicked", "the sky falls"]),
-        ("beyond", &["orders", "partition 2", "has 2"]),
+        ("beyond", &["orders", "partition 2 of 2"]),
         ("negative", &["orders", "partition -1"]),
     ];
     for (key, words) in cases {
