@@ -22,7 +22,11 @@ fn codecs() -> Vec<CompressionType> {
 
 /// Text that compresses well and differs from number to number.
 fn text(n: u32, len: usize) -> Vec<u8> {
-    format!("record number {n}: ").bytes().chain((0..).map(|i: u32| b'a' + (i / 16 % 20) as u8)).take(len).collect()
+    format!("record number {n}: ")
+        .bytes()
+        .chain((0..).map(|i: u32| b'a' + (i / 16 % 20) as u8))
+        .take(len)
+        .collect()
 }
 
 /// Bytes that no codec makes smaller.
@@ -146,7 +150,11 @@ fn a_batch_too_large_is_split_and_handles_callbacks_and_flush_follow() {
         }
         for n in (1..40).step_by(2) {
             let (at, metadata) = rx.try_recv().unwrap();
-            assert_eq!((at, metadata.offset()), (n, Some(i64::from(n))), "{codec:?}: callbacks keep their order");
+            assert_eq!(
+                (at, metadata.offset()),
+                (n, Some(i64::from(n))),
+                "{codec:?}: callbacks keep their order"
+            );
         }
         let values: Vec<_> = cluster.records("t", 0).into_iter().map(|r| r.value.unwrap()).collect();
         assert_eq!(values, (0..40).map(value).collect::<Vec<_>>(), "{codec:?}");

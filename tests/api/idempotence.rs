@@ -192,7 +192,8 @@ fn a_batch_in_doubt_whose_memory_is_gone_fails_as_unclear_and_never_loops() {
     let producer = open(fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(100)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..2));
     let fault = cluster.inject(Fault::on(ApiKey::PRODUCE).drop_after());
-    let paused = cluster.inject(Fault::on(ApiKey::PRODUCE).after(1).always().error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
+    let paused = cluster
+        .inject(Fault::on(ApiKey::PRODUCE).after(1).always().error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
     let handle = send_numbers(&producer, "t", 0, 2..3).remove(0);
     assert!(cluster.wait_until(PATIENCE, |_| fault.hits() == 1 && paused.hits() >= 1));
     cluster.forget_producer("t", 0, id_of(&cluster, "t"));

@@ -166,7 +166,8 @@ fn a_broker_can_send_the_client_back_to_the_bootstrap_servers() {
     let cluster = MockCluster::start(3).unwrap();
     let producer = open(fast(&cluster).metadata_max_age(ms(20)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..2));
-    let fault = cluster.inject(Fault::on(ApiKey::METADATA).times(2).error_before(ErrorCode::REBOOTSTRAP_REQUIRED));
+    let fault =
+        cluster.inject(Fault::on(ApiKey::METADATA).times(2).error_before(ErrorCode::REBOOTSTRAP_REQUIRED));
     let mut n = 2;
     while fault.hits() < 2 {
         all_delivered(&send_numbers(&producer, "t", 0, n..n + 1));
@@ -254,7 +255,8 @@ fn a_topic_that_does_not_exist_is_created_or_waited_for() {
     let cluster = MockCluster::builder().brokers(2).auto_create(false).start().unwrap();
     let producer = open(fast(&cluster));
     std::thread::scope(|scope| {
-        let sending = scope.spawn(|| producer.send(ProducerRecord::new("late", b"x")).unwrap().get().unwrap());
+        let sending =
+            scope.spawn(|| producer.send(ProducerRecord::new("late", b"x")).unwrap().get().unwrap());
         assert!(cluster.wait_until(PATIENCE, |c| metadata_requests(c).len() > 3));
         cluster.create_topic("late", 1).unwrap();
         assert_eq!(sending.join().unwrap().to_string(), "late-0@0");
@@ -433,10 +435,12 @@ fn a_throttled_broker_is_left_in_peace_and_another_goes_on() {
             all_delivered(&send_numbers(&producer, "t", 1, n..n + 1));
         }
         outcome(&waiting).unwrap();
-        let times: Vec<_> = cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node == slow).collect();
+        let times: Vec<_> =
+            cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node == slow).collect();
         let pause = times[2].at - times[1].at;
         assert!(pause >= ms(395), "{version}: silent for {pause:?} only");
-        let meanwhile = cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node != slow && r.at < times[2].at);
+        let meanwhile =
+            cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node != slow && r.at < times[2].at);
         assert_eq!(meanwhile.count(), 20, "{version}");
         assert_eq!(producer.metrics().throttle_millis, 400);
     }

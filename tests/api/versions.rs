@@ -56,7 +56,14 @@ fn brokers_of_different_speech_are_each_spoken_to_in_theirs() {
         producer.connect(crate::support::PATIENCE).unwrap();
         let asked: Vec<i16> = cluster.requests(ApiKey::API_VERSIONS).iter().map(|r| r.version).collect();
         let newest = *asked.last().unwrap();
-        assert_eq!(newest, match version { BrokerVersion::V2_1 => 2, BrokerVersion::V2_8 => 3, _ => 4 });
+        assert_eq!(
+            newest,
+            match version {
+                BrokerVersion::V2_1 => 2,
+                BrokerVersion::V2_8 => 3,
+                _ => 4,
+            }
+        );
         no_violations(&cluster);
     }
 }

@@ -23,9 +23,9 @@ mod reader;
 mod topics;
 mod wait;
 
-mod harness;
 mod bad_input;
 mod delivery;
 mod faults;
+mod harness;
 mod numbered;
 mod placement;
