@@ -143,7 +143,7 @@ impl Engine {
         if partition.lane.gate() != Gate::NeedsIdentity && old.is_some() {
             return true;
         }
-        let next = if old.is_none() { self.identities.current() } else { self.identities.after(old) };
+        let next = if old.is_none() { self.identities.first() } else { self.identities.after(old) };
         let Some(identity) = next else { return false };
         if let Some(old) = old {
             self.acc.metrics.epoch_bumps.increment();

@@ -185,9 +185,10 @@ impl Lane {
         }
     }
 
-    /// Whether no parcel before this one is without outcome.
+    /// Whether no parcel before this one is without outcome, and none left a gap: then a sequence error is its own.
     pub(crate) fn is_first(&self, parcel: &Parcel) -> bool {
-        self.in_flight.iter().all(|order| *order >= parcel.order)
+        self.gap.is_none_or(|(order, _)| order > parcel.order)
+            && self.in_flight.iter().all(|order| *order >= parcel.order)
             && self.retry.front().is_none_or(|p| p.order > parcel.order)
     }
 

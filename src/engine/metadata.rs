@@ -3,7 +3,7 @@
 //!
 //! Pure: `now` is an argument. What is published to application threads is the accumulator's business.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Rng};
@@ -47,7 +47,6 @@ pub(crate) struct MetadataSettings {
 pub(crate) struct Metadata {
     settings: MetadataSettings,
     pub(crate) topics: BTreeMap<Arc<str>, TopicMeta>,
-    by_id: HashMap<TopicId, Arc<str>>,
     /// A refresh of everything is due.
     stale: bool,
     /// Some topic is wanted: spares a look at each of them.
@@ -74,7 +73,6 @@ impl Metadata {
         Self {
             settings,
             topics: BTreeMap::new(),
-            by_id: HashMap::new(),
             stale: false,
             some_wanted: false,
             in_flight: false,
@@ -208,18 +206,8 @@ impl Metadata {
 
     pub(crate) fn set_id(&mut self, name: &Arc<str>, id: TopicId) {
         if let Some(topic) = self.topics.get_mut(name) {
-            if topic.id != id {
-                self.by_id.remove(&topic.id);
-                topic.id = id;
-            }
+            topic.id = id;
         }
-        if id != TopicId::default() {
-            self.by_id.insert(id, name.clone());
-        }
-    }
-
-    pub(crate) fn name_of(&self, id: &TopicId) -> Option<&Arc<str>> {
-        self.by_id.get(id)
     }
 
     pub(crate) fn has_succeeded(&self) -> bool {
@@ -227,7 +215,7 @@ impl Metadata {
     }
 
     /// Takes out topics that nobody used for `metadata.max.idle.ms`; `keep` says which still have something to send.
-    pub(crate) fn take_idle(&mut self, now: Instant, keep: impl Fn(&TopicMeta) -> bool) -> Vec<Arc<str>> {
+    pub(crate) fn take_idle(&mut self, now: Instant, keep: impl Fn(&TopicMeta) -> bool) -> Vec<TopicMeta> {
         let max_idle = self.settings.max_idle;
         for topic in self.topics.values_mut() {
             if topic.entry.take_used() {
@@ -240,11 +228,6 @@ impl Metadata {
             .filter(|t| now.saturating_duration_since(t.last_used) >= max_idle && !keep(t))
             .map(|t| t.entry.name.clone())
             .collect();
-        for name in &idle {
-            if let Some(topic) = self.topics.remove(name) {
-                self.by_id.remove(&topic.id);
-            }
-        }
-        idle
+        idle.iter().filter_map(|name| self.topics.remove(name)).collect()
     }
 }

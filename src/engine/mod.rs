@@ -102,6 +102,8 @@ pub(crate) struct Engine {
     metadata: Metadata,
     /// By the partition's number.
     partitions: Vec<Option<Box<Partition>>>,
+    /// Partitions that no topic in use has any more; they go when no thread can put anything into them.
+    forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
     /// Why nothing can be sent any more.
@@ -132,6 +134,7 @@ impl Engine {
             next_conn: 0,
             next_bootstrap,
             partitions: Vec::new(),
+            forgotten: Vec::new(),
             timers: BTreeSet::new(),
             fatal: None,
             last_trouble: None,

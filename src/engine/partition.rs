@@ -33,6 +33,11 @@ impl Partition {
         let leader = Some(entry.leader()).filter(|leader| *leader >= 0);
         Self { entry, leader, lane: Lane::default(), queued: false, backoff_until: None, timer: None }
     }
+
+    /// Whether something of it waits or is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.entry.backlog() > 0 || !self.lane.is_quiet() || !self.lane.retries().is_empty() || self.queued
+    }
 }
 
 /// "Look at this partition then." Earliest first; at most one for each partition.
@@ -72,6 +77,13 @@ impl Engine {
 
     pub(super) fn partition(&mut self, number: u32) -> Option<&mut Partition> {
         self.partitions.get_mut(number as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn drop_partition(&mut self, number: u32) {
+        self.set_timer(number, None);
+        if let Some(slot) = self.partitions.get_mut(number as usize) {
+            *slot = None;
+        }
     }
 
     /// Sets or replaces the partition's timer. Replaced ones do not stay behind: at 100,000 batches a second they would

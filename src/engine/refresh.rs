@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::action::Address;
 use super::metadata::{PartitionMeta, TopicId};
 use super::node::{Node, NodeId, What};
+use super::partition::Partition;
 use super::{Engine, bootstrap_id};
 use crate::error::{Error, ErrorKind};
 use crate::partitioner::PartitionInfo;
@@ -188,7 +189,9 @@ impl Engine {
             self.set_leader(number, leader, now);
         }
         if let Some(meta) = self.metadata.topics.get_mut(name) {
-            meta.partitions = partitions;
+            let before = std::mem::replace(&mut meta.partitions, partitions);
+            let count = meta.partitions.len();
+            self.abandon(before.iter().skip(count).map(|p| p.number));
         }
         true
     }
@@ -255,12 +258,37 @@ impl Engine {
         let partitions = &self.partitions;
         let busy = |number: u32| {
             let partition = partitions.get(number as usize).and_then(Option::as_deref);
-            partition.is_some_and(|p| p.entry.backlog() > 0)
+            partition.is_some_and(Partition::is_busy)
         };
         let idle = self.metadata.take_idle(now, |topic| topic.partitions.iter().any(|p| busy(p.number)));
-        for name in idle {
-            self.acc.forget_topic(&name);
+        for topic in idle {
+            self.acc.forget_topic(&topic.entry.name);
+            self.abandon(topic.partitions.iter().map(|p| p.number));
         }
+        self.drop_forgotten();
+    }
+
+    /// No topic in use has these partitions any more.
+    fn abandon(&mut self, numbers: impl Iterator<Item = u32>) {
+        for number in numbers {
+            let identity = self.partition(number).and_then(|p| p.lane.identity());
+            self.identities.forget(identity);
+            self.forgotten.push(number);
+        }
+    }
+
+    /// Lets go of partitions that nobody can reach: a thread within a `send` may still hold one for a while.
+    fn drop_forgotten(&mut self) {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        forgotten.retain(|number| {
+            let partition = self.partitions.get(*number as usize).and_then(Option::as_deref);
+            let gone = partition.is_none_or(|p| !p.is_busy() && Arc::strong_count(&p.entry) == 1);
+            if gone {
+                self.drop_partition(*number);
+            }
+            !gone
+        });
+        self.forgotten = forgotten;
     }
 }
 

@@ -76,6 +76,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
     e.request_timeout = ms(dice.pick(&[100, 300, 1000]));
     e.connections_max_idle = ms(dice.pick(&[500, 60_000]));
     e.metadata.max_age = ms(dice.pick(&[700, 300_000]));
+    e.metadata.max_idle = ms(dice.pick(&[500, 300_000]));
     e.metadata.rebootstrap_after = dice.pick(&[None, Some(ms(300_000)), Some(ms(800))]);
     s.acc.batch_size = dice.pick(&[1, 300, 1000, 4000]);
     s.acc.linger = ms(dice.pick(&[0, 0, 5, 30]));
@@ -370,8 +371,10 @@ impl Sim {
         if !self.world.until(timeout + ms(1), |_| ledger.pending() == 0) {
             return Err(format!("{} records have no outcome", ledger.pending()));
         }
-        self.world.advance(ms(4000));
-        let most = 20 * (2 + timeout.as_secs() + 4) + 20;
+        // Long enough, now and then, for topics to be forgotten.
+        let rest = if self.dice.one_in(4) { 21_000 } else { 4000 };
+        self.world.advance(ms(rest));
+        let most = 20 * (2 + timeout.as_secs() + rest / 1000) + 20;
         let asked = metadata(&self.world) - asked;
         if asked > most { Err(format!("{asked} metadata requests")) } else { self.check() }
     }
@@ -382,6 +385,10 @@ impl Sim {
             for partition in 0..self.partitions as usize {
                 let delivered = (0..10).any(|_| {
                     let at = self.ledger.append(&mut self.world, topic, partition, 5);
+                    if at.is_none() {
+                        // Its metadata has to come first.
+                        self.world.advance(ms(300));
+                    }
                     let ledger = &mut self.ledger;
                     self.world.until(self.timeout.max(ms(500)), |_| ledger.pending() == 0);
                     at.is_some_and(|at| self.ledger.is_acked(at))
