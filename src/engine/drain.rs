@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::Engine;
 use super::action::{Frame, StampedBatch};
+use super::answer::certain;
 use super::lane::Gate;
 use super::metadata::TopicId;
 use super::node::{NodeId, Sent, What};
 use super::parcel::Parcel;
-use super::answer::certain;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
@@ -214,12 +214,7 @@ impl Engine {
         topic.map_or(TopicId::default(), |t| t.id)
     }
 
-    fn produce_frame(
-        &self,
-        version: i16,
-        correlation: i32,
-        parcels: &[Sent],
-    ) -> Result<Frame, EncodeError> {
+    fn produce_frame(&self, version: i16, correlation: i32, parcels: &[Sent]) -> Result<Frame, EncodeError> {
         let mut writer = Writer::new();
         let header = RequestHeader {
             api_key: ApiKey::PRODUCE,

@@ -26,7 +26,14 @@ pub(crate) struct Identities {
 
 impl Identities {
     pub(crate) fn new(idempotent: bool) -> Self {
-        Self { current: None, wanted: idempotent, stale: false, in_flight: false, attempts: 0, not_before: None }
+        Self {
+            current: None,
+            wanted: idempotent,
+            stale: false,
+            in_flight: false,
+            attempts: 0,
+            not_before: None,
+        }
     }
 
     pub(crate) fn current(&self) -> Option<Identity> {

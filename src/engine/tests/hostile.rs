@@ -103,7 +103,8 @@ fn garbled_answers_never_panic() {
             let mut frame = frame.to_vec();
             for _ in 0..=rng.next() % 3 {
                 // The correlation id stays, mostly.
-                let at = (rng.next() as usize % frame.len()).max((rng.next() % 5) as usize).min(frame.len() - 1);
+                let at =
+                    (rng.next() as usize % frame.len()).max((rng.next() % 5) as usize).min(frame.len() - 1);
                 frame[at] = rng.next() as u8;
             }
             if rng.next() % 4 == 0 {

@@ -148,9 +148,8 @@ impl Ledger {
         }
         for at in 0..self.entered.len() {
             let stands = places.get(&at).map_or(&[][..], Vec::as_slice);
-            self.check_outcome(at, stands, promise).map_err(|what| {
-                format!("{}: {what}; stands at {stands:?}", self.name(at))
-            })?;
+            self.check_outcome(at, stands, promise)
+                .map_err(|what| format!("{}: {what}; stands at {stands:?}", self.name(at)))?;
         }
         if promise.ordered {
             self.check_order(&logs, promise)?;

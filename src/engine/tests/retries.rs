@@ -161,7 +161,8 @@ fn a_producer_id_that_is_refused_ends_everything() {
     story = Story::new(|s| s.cluster.journal = 0);
     story.world.engine.identities = super::super::identity::Identities::new(true);
     story.fault(
-        crate::mock::Fault::on(ApiKey::INIT_PRODUCER_ID).error_before(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
+        crate::mock::Fault::on(ApiKey::INIT_PRODUCER_ID)
+            .error_before(ErrorCode::CLUSTER_AUTHORIZATION_FAILED),
     );
     let at = story.send(0);
     story.all_done(ms(300));

@@ -82,7 +82,12 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
     s.acc.linger = ms(dice.pick(&[0, 0, 5, 30]));
     s.acc.buffer_memory = dice.pick(&[8 << 10, 64 << 10, 1 << 20]);
     s.acc.delivery_timeout = ms(dice.pick(&[150, 400, 1500, 5000, 30_000]));
-    let codec = dice.pick(&[CompressionType::None, CompressionType::None, CompressionType::Lz4, CompressionType::Gzip]);
+    let codec = dice.pick(&[
+        CompressionType::None,
+        CompressionType::None,
+        CompressionType::Lz4,
+        CompressionType::Gzip,
+    ]);
     s.acc.compression = Compression::new(codec);
     s.net = Net {
         latency: dice.pick(&[(100, 900), (500, 20_000)]),
@@ -322,7 +327,10 @@ impl Sim {
             let open = self.ledger.entered[..*before].iter().any(|r| !r.handle.is_done());
             // A flush may wait for more: for what else came into the same batch.
             if (done && open) || (all_done && !done) {
-                return Err(format!("at {:?}: flush says {done}, records open: {open}", now - self.world.base));
+                return Err(format!(
+                    "at {:?}: flush says {done}, records open: {open}",
+                    now - self.world.base
+                ));
             }
         }
         Ok(())
@@ -337,8 +345,12 @@ impl Sim {
         for node in 1..=self.brokers {
             world.start_broker(node);
         }
-        let topics: Vec<(String, i32)> =
-            world.cluster.topology.topics().map(|t| (t.name.to_string(), t.partitions.len() as i32)).collect();
+        let topics: Vec<(String, i32)> = world
+            .cluster
+            .topology
+            .topics()
+            .map(|t| (t.name.to_string(), t.partitions.len() as i32))
+            .collect();
         for (topic, count) in topics {
             for partition in 0..count {
                 let leader = world.cluster.topology.partition(&topic, partition).and_then(|p| p.leader);
@@ -432,7 +444,9 @@ fn fail(seed: u64, problem: &str) {
         println!("{line}");
     }
     println!("seed {seed}: {problem}");
-    println!("KAFKA_PRODUCER_SIM_SEED={seed} cargo test --lib engine::tests::sim -- --nocapture   (again: {again:?})");
+    println!(
+        "KAFKA_PRODUCER_SIM_SEED={seed} cargo test --lib engine::tests::sim -- --nocapture   (again: {again:?})"
+    );
 }
 
 #[test]
@@ -450,7 +464,9 @@ fn random_runs_keep_every_promise() {
             .map(|n| {
                 let mine = (from + n..from + seeds).step_by(threads as usize);
                 scope.spawn(move || {
-                    mine.filter_map(|seed| Some((seed, run(seed, false).0.err()?))).take(20).collect::<Vec<_>>()
+                    mine.filter_map(|seed| Some((seed, run(seed, false).0.err()?)))
+                        .take(20)
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();

@@ -296,7 +296,9 @@ impl World {
             }
             Action::Send { conn, frame } => {
                 let wait = self.latency() / 4;
-                self.note(|_| format!("{conn:?} send {} bytes, {} batches", frame.len(), frame.batches.len()));
+                self.note(|_| {
+                    format!("{conn:?} send {} bytes, {} batches", frame.len(), frame.batches.len())
+                });
                 self.at(self.now + wait, Event::Written(conn, frame));
             }
             Action::Close { conn } => {
