@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::record::{RecordMetadata, TopicPartition};
+use crate::record::RecordMetadata;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -109,6 +109,20 @@ impl DeliveryFuture {
         BatchCompletion::add_callback(&self.batch, CallbackEntry::new(self.index, facts, Box::new(done)));
     }
 
+    /// [`on_complete`](Self::on_complete) for an observer of the producer's own, beside whoever holds the handle.
+    pub(crate) fn observe(&self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
+        BatchCompletion::add_callback(
+            &self.batch,
+            CallbackEntry::new(self.index, self.facts(), Box::new(done)),
+        );
+    }
+
+    /// Where the record goes.
+    pub(crate) fn topic_partition(&self) -> (Arc<str>, i32) {
+        let tp = self.batch.topic_partition();
+        (tp.topic.clone(), tp.partition)
+    }
+
     /// Lets go of the record: it is sent all the same. A failure is counted, seen by interceptors and logged.
     pub fn detach(self) {}
 
@@ -164,7 +178,7 @@ impl Clone for DeliveryFuture {
 impl Drop for DeliveryFuture {
     fn drop(&mut self) {
         if !self.observed.load(Ordering::Relaxed) {
-            self.batch.dropped_unseen();
+            self.batch.dropped_unseen(self.index);
         }
     }
 }

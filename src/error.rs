@@ -133,6 +133,11 @@ impl Error {
         self.edit(|e| e.source = Some(source))
     }
 
+    /// Whether both are clones of one error.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The coarse cause.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

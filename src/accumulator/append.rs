@@ -4,14 +4,14 @@
 //! them, and try again (another thread may have begun a batch meanwhile).
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
-use super::{Lost, RecordAccumulator, TopicLease, closed_error};
+use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, RecordFacts};
 use crate::error::{Error, ErrorKind};
@@ -21,11 +21,43 @@ use crate::sync::atomic::Ordering;
 
 /// Whether a caller may wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
+pub(crate) enum Wait<'b> {
     /// Not at all.
     Never,
     /// Until then.
     Until(Instant),
+    /// As long as this lasts.
+    Within(&'b Budget),
+}
+
+/// The time that one call may spend waiting, for whatever it has to wait. The clock is read only if it does wait.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    max: Duration,
+    deadline: Cell<Option<Instant>>,
+}
+
+impl Budget {
+    pub(crate) fn new(max: Duration) -> Self {
+        Self { max, deadline: Cell::new(None) }
+    }
+
+    fn deadline(&self) -> Instant {
+        let deadline = self.deadline.get().unwrap_or_else(|| clock::deadline(clock::now(), self.max));
+        self.deadline.set(Some(deadline));
+        deadline
+    }
+}
+
+impl Wait<'_> {
+    /// Until when to wait; `None`: not at all.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::Until(deadline) => Some(deadline),
+            Self::Within(budget) => Some(budget.deadline()),
+        }
+    }
 }
 
 /// Where a record goes.
@@ -34,6 +66,16 @@ pub(crate) enum Target {
     Partition(usize),
     /// Where the sticky choice is now.
     Sticky,
+}
+
+/// Where a record went.
+enum Went {
+    /// Into a batch. `switch`: records without a key should go elsewhere from now on.
+    In { future: DeliveryFuture, switch: bool },
+    /// Nowhere: the partition's batch was full, and the record may go to another partition.
+    Full,
+    /// Nowhere: the leader's share of memory is taken, and the record may go to another leader.
+    Crowded,
 }
 
 /// What an append holds while it tries; goes back where it came from if it is not used.
@@ -74,33 +116,44 @@ impl RecordAccumulator {
         target: Target,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
+        wait: Wait<'_>,
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let mut switched = false;
+        // Leaders whose share of memory is taken; no allocation while there is none.
+        let mut crowded: Vec<i32> = Vec::new();
         // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
         if let Some(entry) = topic.entry() {
             entry.mark_used();
         }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
-            match self.append_to(entry, route, record, facts, wait)? {
-                Some((future, switch)) => {
+            let leader = entry.leader();
+            let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
+            let went = self.append_to(entry, route, record, facts, wait, may_leave)?;
+            match went {
+                Went::In { future, switch } => {
                     if switch {
-                        self.next_sticky(topic);
+                        self.next_sticky(topic, &[]);
                     }
                     return Ok(future);
                 }
-                None => {
-                    self.next_sticky(topic);
+                Went::Full => {
+                    self.next_sticky(topic, &crowded);
+                    switched = true;
+                }
+                Went::Crowded => {
+                    crowded.push(leader);
+                    self.next_sticky(topic, &crowded);
                     switched = true;
                 }
             }
         }
     }
 
+    #[inline]
     fn destination<'t>(
         &self,
         topic: &'t TopicLease,
@@ -112,7 +165,7 @@ impl RecordAccumulator {
             Target::Partition(at) => (at, Route::Fixed),
             Target::Sticky => {
                 let sticky = topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed)) as usize;
-                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic) };
+                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic, &[]) };
                 (at, if switched { Route::StickyHere } else { Route::Sticky })
             }
         };
@@ -125,25 +178,38 @@ impl RecordAccumulator {
         }
     }
 
-    /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
-    fn next_sticky(&self, topic: &TopicLease) -> usize {
+    /// Whether a record that may go anywhere could leave a crowded leader's partition for another leader's.
+    fn has_other_leader(&self, topic: &TopicLease, leader: i32, crowded: &[i32]) -> bool {
+        // Shares apply only then; and the list is walked only for a record that found no memory.
+        self.pool.shares_apply()
+            && topic.snapshot().is_some_and(|s| {
+                let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
+                s.partitions.iter().any(|p| elsewhere(p.leader()))
+            })
+    }
+
+    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one after the other; the last stays.
+    fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
+        let open = |leader: i32| leader != NO_LEADER && !crowded.contains(&leader);
         let queue_len =
-            |at: usize| snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog());
+            |at: usize| snapshot.partitions.get(at).filter(|p| open(p.leader())).map(|p| p.backlog());
         let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
 
-    /// `None` if the record should go to another partition.
+    /// One partition. `may_leave`: the record goes elsewhere rather than wait for a leader's share of memory.
+    #[inline(always)]
     fn append_to<'r, H>(
         &self,
         entry: &Arc<PartitionEntry>,
         route: Route,
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
-        wait: Wait,
-    ) -> Result<Option<(DeliveryFuture, bool)>, Error>
+        wait: Wait<'_>,
+        may_leave: impl Fn() -> bool,
+    ) -> Result<Went, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
@@ -164,11 +230,21 @@ impl RecordAccumulator {
                         self.signals.partition(entry);
                         self.help_sealing(entry, wait);
                     }
-                    return Ok(Some((DeliveryFuture::new(completion, index, facts), switch)));
+                    return Ok(Went::In { future: DeliveryFuture::new(completion, index, facts), switch });
                 }
-                Append::NeedsChunks(chunks) => self.supply(&mut held, chunks, wait)?,
-                Append::NeedsBatch { chunks } => {
-                    self.supply(&mut held, chunks, wait)?;
+                Append::NeedsChunks(chunks) => {
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
+                }
+                Append::NeedsBatch { chunks, notify } => {
+                    // At once: there may be no memory, and then this record never enters to announce it.
+                    if notify {
+                        self.signals.partition(entry);
+                    }
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
                     if held.fresh.is_none() {
                         held.fresh = Some(self.fresh(entry)?);
                     }
@@ -176,7 +252,7 @@ impl RecordAccumulator {
                 Append::Switch => {
                     self.signals.partition(entry);
                     self.help_sealing(entry, wait);
-                    return Ok(None);
+                    return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
             }
@@ -189,20 +265,29 @@ impl RecordAccumulator {
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1) })
     }
 
-    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
-    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait) -> Result<(), Error> {
+    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some. `false`: the
+    /// leader's share is taken and the record `may_leave`.
+    fn supply(
+        &self,
+        held: &mut Held<'_>,
+        chunks: usize,
+        wait: Wait<'_>,
+        may_leave: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
         if chunks == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let leader = held.entry.leader();
-        if self.pool.try_take(leader, chunks, &mut held.spare).is_ok() {
-            return Ok(());
+        match self.pool.try_take(leader, chunks, &mut held.spare) {
+            Ok(()) => return Ok(true),
+            Err(Bound::BrokerShare) if may_leave() => return Ok(false),
+            Err(Bound::BufferMemory | Bound::BrokerShare | Bound::Closed) => {}
         }
         let wanted = chunks + held.spare.len();
         held.release();
-        let taken = match wait {
-            Wait::Never => self.pool.try_take(leader, wanted, &mut held.spare),
-            Wait::Until(deadline) => {
+        let taken = match wait.deadline() {
+            None => self.pool.try_take(leader, wanted, &mut held.spare),
+            Some(deadline) => {
                 self.metrics.buffer_waits.increment();
                 self.pressure.fetch_add(1, Ordering::SeqCst);
                 self.signals.sweep();
@@ -211,13 +296,13 @@ impl RecordAccumulator {
                 taken
             }
         };
-        taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
+        taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
     }
 
-    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait) -> Error {
+    fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
         let how_long = match wait {
             Wait::Never => "is taken",
-            Wait::Until(_) => "stayed taken for max.block.ms",
+            Wait::Until(_) | Wait::Within(_) => "stayed taken for max.block.ms",
         };
         let what = match bound {
             Bound::Closed => return closed_error(),
@@ -235,24 +320,26 @@ impl RecordAccumulator {
 
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not
     /// block does not compress either.
-    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait) {
+    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
         if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
             return;
         }
         self.sealer.try_help(|seal| {
-            let Some((created, batch)) = entry.queue.lock().take_to_seal() else { return };
-            let lost = Lost::of(batch.get());
+            let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
             match seal(batch) {
                 Ok(sealed) => {
-                    let sealed = self.learn_ratio(entry, sealed);
-                    entry.queue.lock().put_sealed(sealed);
+                    self.learn_ratio(entry, &sealed);
+                    entry.queue.lock().put_sealed(place, sealed);
                 }
-                Err(error) => {
-                    entry.queue.lock().forget_sealing(created);
-                    self.fail_lost(entry, &lost, error);
+                Err((batch, error)) => {
+                    entry.queue.lock().forget_sealing(place);
+                    self.fail(entry, &batch, error);
                 }
             }
             self.signals.partition(entry);
+            if let Some(error) = self.dead.get() {
+                self.abandon(error);
+            }
         });
     }
 }

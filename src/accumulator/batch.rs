@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;
-use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, RecordBody};
+use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, RecordBody};
 use crate::sync::Arc;
 
 /// What a new batch needs that is made outside the partition's lock.
@@ -111,20 +111,26 @@ impl OpenBatch {
         self.chunks.chunk_size()
     }
 
-    /// Encoded length of `record` at the end of this batch.
+    /// `record` at the end of this batch.
     #[inline]
-    pub(super) fn len_of<'a, H>(&self, record: &RecordBody<'a, H>, timestamp: i64) -> usize
+    pub(super) fn place<'r, 'a, H>(
+        &self,
+        record: &'r RecordBody<'a, H>,
+        timestamp: i64,
+    ) -> PlacedRecord<'r, 'a, H>
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        record.place(self.count as i32, timestamp.wrapping_sub(self.base_timestamp)).encoded_len()
+        record.place(self.count as i32, timestamp.wrapping_sub(self.base_timestamp))
     }
 
-    /// Appends; [`fit`](Self::fit) said yes. Returns the record's index.
+    /// Appends what [`place`](Self::place) made, `len` bytes of it; [`fit`](Self::fit) said yes. Returns the record's
+    /// index.
     #[inline]
     pub(super) fn push<'a, H>(
         &mut self,
-        record: &RecordBody<'a, H>,
+        placed: PlacedRecord<'_, 'a, H>,
+        len: usize,
         timestamp: i64,
         spare: &mut Vec<Chunk>,
     ) -> u32
@@ -132,8 +138,6 @@ impl OpenBatch {
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
         let index = self.count;
-        let placed = record.place(index as i32, timestamp.wrapping_sub(self.base_timestamp));
-        let len = placed.encoded_len();
         if len <= self.chunks.room() {
             placed.write(self.chunks.current());
         } else {
@@ -167,6 +171,11 @@ pub(crate) struct ClosedBatch(Batch);
 impl ClosedBatch {
     pub(super) fn get(&self) -> &Batch {
         &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_created(&mut self, created: Instant) {
+        self.0.created = created;
     }
 
     /// Sends it as it is.
@@ -213,5 +222,13 @@ impl Batch {
     /// Bytes on the wire, header included.
     pub(crate) fn wire_len(&self) -> usize {
         BATCH_HEADER_LEN + self.body.len()
+    }
+}
+
+/// The last resort of "no handle hangs": a batch that is lost without an outcome, as where the thread that held it
+/// dies, fails its records.
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.completion.abandon(self.generation);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
 use super::memory::{Chunk, MemoryPool, NO_LEADER};
 use crate::delivery::BatchCompletion;
-use crate::protocol::record::RecordBody;
+use crate::protocol::record::{PlacedRecord, RecordBody};
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ pub(crate) struct PartitionEntry {
 }
 
 impl PartitionEntry {
-    pub(super) fn new(id: u32, tp: TopicPartition) -> Self {
+    pub(super) fn new(id: u32, tp: TopicPartition, closed: bool) -> Self {
         Self {
             id,
             tp,
@@ -41,7 +41,7 @@ impl PartitionEntry {
             notified: AtomicBool::new(false),
             backlog: AtomicU32::new(0),
             ratio: AtomicU32::new(1.0f32.to_bits()),
-            queue: Mutex::new(PartitionQueue::default()),
+            queue: Mutex::new(PartitionQueue { closed, ..PartitionQueue::default() }),
         }
     }
 
@@ -97,6 +97,7 @@ pub(crate) struct PartitionQueue {
     open: Option<OpenBatch>,
     /// Bytes since records without a key last came to this partition.
     sticky_bytes: usize,
+    next_ticket: u64,
     /// No record enters any more.
     pub(super) closed: bool,
 }
@@ -105,10 +106,17 @@ pub(crate) struct PartitionQueue {
 enum Slot {
     Closed(ClosedBatch),
     /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
-    Sealing {
-        created: Instant,
-    },
+    Sealing(Place),
     Sealed(Batch),
+}
+
+/// Where a batch belongs that is being compressed outside the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Tells apart batches that were begun within one tick of the clock.
+    ticket: u64,
+    created: Instant,
+    records: u32,
 }
 
 /// What became of an attempt to append.
@@ -124,6 +132,8 @@ pub(super) enum Append {
     /// Come back with this many chunks, and with what a new batch needs.
     NeedsBatch {
         chunks: usize,
+        /// The sender should look: the batch that was open is full and closed now.
+        notify: bool,
     },
     /// Come back with this many more chunks.
     NeedsChunks(usize),
@@ -173,7 +183,7 @@ pub(crate) enum Peek {
 }
 
 impl PartitionQueue {
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_append<'a, H>(
         &mut self,
         record: &RecordBody<'a, H>,
@@ -188,10 +198,11 @@ impl PartitionQueue {
             return Append::Closed;
         }
         let mut notify = false;
-        if let Some(open) = &mut self.open {
-            let len = open.len_of(record, timestamp);
+        if let Some(open) = &self.open {
+            let placed = open.place(record, timestamp);
+            let len = placed.encoded_len();
             match open.fit(len, s.limits, s.ratio, s.spare.len()) {
-                Fit::Yes => return self.push(record, timestamp, route, s, notify),
+                Fit::Yes => return self.push((placed, len), timestamp, route, s, notify),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
                     self.close_open(s.pool);
@@ -203,22 +214,40 @@ impl PartitionQueue {
                 }
             }
         }
-        // The bound counts the header, which is not in the chunks: never too few.
-        let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
-        if s.spare.len() < chunks || s.fresh.is_none() {
-            return Append::NeedsBatch { chunks: chunks.saturating_sub(s.spare.len()) };
-        }
-        if let (Some(first), Some(life)) = (s.spare.pop(), s.fresh.take()) {
-            self.open = Some(OpenBatch::new(first, s.pool.chunk_size(), timestamp, life));
-            notify = true;
-        }
-        self.push(record, timestamp, route, s, notify)
+        self.begin(record, timestamp, route, s, notify)
     }
 
-    #[inline]
-    fn push<'a, H>(
+    /// Begins a batch with this record, once there is what it takes.
+    #[cold]
+    fn begin<'a, H>(
         &mut self,
         record: &RecordBody<'a, H>,
+        timestamp: i64,
+        route: Route,
+        s: &mut Supplies<'_>,
+        notify: bool,
+    ) -> Append
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        // The bound counts the header, which is not in the chunks: never too few.
+        let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
+        if s.spare.len() < chunks {
+            return Append::NeedsBatch { chunks: chunks - s.spare.len(), notify };
+        }
+        let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notify } };
+        let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notify } };
+        let open = self.open.insert(OpenBatch::new(first, s.pool.chunk_size(), timestamp, life));
+        let placed = open.place(record, timestamp);
+        let len = placed.encoded_len();
+        self.push((placed, len), timestamp, route, s, true)
+    }
+
+    /// Puts a record of `len` encoded bytes into the open batch, where it fits.
+    #[inline(always)]
+    fn push<'a, H>(
+        &mut self,
+        (placed, len): (PlacedRecord<'_, 'a, H>, usize),
         timestamp: i64,
         route: Route,
         s: &mut Supplies<'_>,
@@ -227,9 +256,8 @@ impl PartitionQueue {
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1 } };
-        let before = open.len_of(record, timestamp);
-        let index = open.push(record, timestamp, s.spare);
+        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notify } };
+        let index = open.push(placed, len, timestamp, s.spare);
         let completion = open.completion().clone();
         if open.is_full(s.limits, s.ratio) {
             self.close_open(s.pool);
@@ -238,7 +266,7 @@ impl PartitionQueue {
         let mut switch = false;
         if route != Route::Fixed {
             // Twice the size, since a batch that is full counts on its own and one that lingers may stay small.
-            self.sticky_bytes += (before as f32 * s.ratio) as usize;
+            self.sticky_bytes += (len as f32 * s.ratio) as usize;
             switch = self.sticky_bytes >= 2 * s.limits.batch_size || self.open.is_none();
             if switch {
                 self.sticky_bytes = 0;
@@ -247,6 +275,7 @@ impl PartitionQueue {
         Append::Done { completion, index, notify, switch }
     }
 
+    #[cold]
     fn close_open(&mut self, pool: &Arc<MemoryPool>) {
         if let Some(open) = self.open.take() {
             self.slots.push_back(Slot::Closed(open.close(pool)));
@@ -258,7 +287,7 @@ impl PartitionQueue {
         match self.slots.front() {
             Some(Slot::Closed(batch)) => return Peek::Ready { created: batch.get().created },
             Some(Slot::Sealed(batch)) => return Peek::Ready { created: batch.created },
-            Some(Slot::Sealing { created }) => return Peek::Sealing { created: *created },
+            Some(Slot::Sealing(place)) => return Peek::Sealing { created: place.created },
             None => {}
         }
         let Some(open) = &self.open else { return Peek::Empty };
@@ -276,7 +305,7 @@ impl PartitionQueue {
         match self.slots.front() {
             Some(Slot::Closed(batch)) => Some(batch.get().wire_len()),
             Some(Slot::Sealed(batch)) => Some(batch.wire_len()),
-            Some(Slot::Sealing { .. }) | None => None,
+            Some(Slot::Sealing(_)) | None => None,
         }
     }
 
@@ -288,7 +317,7 @@ impl PartitionQueue {
         match self.slots.pop_front()? {
             Slot::Closed(batch) => Some(Err(batch)),
             Slot::Sealed(batch) => Some(Ok(batch)),
-            sealing @ Slot::Sealing { .. } => {
+            sealing @ Slot::Sealing(_) => {
                 self.slots.push_front(sealing);
                 None
             }
@@ -296,27 +325,29 @@ impl PartitionQueue {
     }
 
     /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
-    pub(super) fn take_to_seal(&mut self) -> Option<(Instant, ClosedBatch)> {
+    pub(super) fn take_to_seal(&mut self) -> Option<(Place, ClosedBatch)> {
         let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
         let Slot::Closed(batch) = slot else { return None };
-        let created = batch.get().created;
-        match std::mem::replace(slot, Slot::Sealing { created }) {
-            Slot::Closed(batch) => Some((created, batch)),
+        let place =
+            Place { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
+        self.next_ticket += 1;
+        match std::mem::replace(slot, Slot::Sealing(place)) {
+            Slot::Closed(batch) => Some((place, batch)),
             _ => None,
         }
     }
 
     /// Puts the compressed batch where it was taken from.
-    pub(super) fn put_sealed(&mut self, batch: Batch) {
-        let own = |s: &&mut Slot| matches!(s, Slot::Sealing { created } if *created == batch.created);
+    pub(super) fn put_sealed(&mut self, place: Place, batch: Batch) {
+        let own = |s: &&mut Slot| matches!(s, Slot::Sealing(p) if p.ticket == place.ticket);
         if let Some(slot) = self.slots.iter_mut().find(own) {
             *slot = Slot::Sealed(batch);
         }
     }
 
     /// Gives up the place of a batch whose compression panicked.
-    pub(super) fn forget_sealing(&mut self, created: Instant) {
-        self.slots.retain(|s| !matches!(s, Slot::Sealing { created: c } if *c == created));
+    pub(super) fn forget_sealing(&mut self, place: Place) {
+        self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
     }
 
     /// How many batches wait to be compressed.
@@ -332,9 +363,21 @@ impl PartitionQueue {
             .map(|s| match s {
                 Slot::Closed(batch) => u64::from(batch.get().records),
                 Slot::Sealed(batch) => u64::from(batch.records),
-                Slot::Sealing { .. } => 0,
+                Slot::Sealing(place) => u64::from(place.records),
             })
             .sum();
         closed + self.open.as_ref().map_or(0, |open| u64::from(open.count()))
+    }
+
+    /// As if the clock had not moved while the batches were begun.
+    #[cfg(test)]
+    pub(super) fn same_instant(&mut self) {
+        let mut first = None;
+        for slot in &mut self.slots {
+            if let Slot::Closed(batch) = slot {
+                let created = *first.get_or_insert_with(|| batch.get().created);
+                batch.set_created(created);
+            }
+        }
     }
 }

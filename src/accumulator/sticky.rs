@@ -19,14 +19,19 @@ pub(super) fn choose(
     };
     let total: u64 = (0..count).map(weight).sum();
     let Some(mut target) = random.checked_rem(total) else { return 0 };
+    // Queues change meanwhile, so the weights may add up to less than they did: then the last that may be chosen.
+    let mut last = 0;
     for at in 0..count {
         let weight = weight(at);
         if target < weight {
             return at;
         }
         target -= weight;
+        if weight > 0 {
+            last = at;
+        }
     }
-    count.saturating_sub(1)
+    last
 }
 
 #[cfg(test)]
@@ -57,5 +62,16 @@ mod tests {
     fn without_any_leader_all_count_alike_and_no_partition_is_no_panic() {
         assert_eq!(counts(&[None; 2], true), [5000; 2]);
         assert_eq!(choose(0, |_| None, true, 7), 0);
+    }
+
+    #[test]
+    fn queues_that_grow_while_choosing_do_not_lead_to_a_partition_without_leader() {
+        let looks = std::cell::Cell::new(0);
+        let queue_len = |at: usize| {
+            looks.set(looks.get() + 1);
+            // Partition 2 has no leader; the others fill up after the weights were added.
+            (at < 2).then_some(if looks.get() > 7 || at == 0 { 9 } else { 0 })
+        };
+        assert_ne!(choose(3, queue_len, true, 10), 2);
     }
 }

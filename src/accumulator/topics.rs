@@ -39,6 +39,11 @@ pub(crate) struct TopicEntry {
 #[derive(Debug, Default)]
 struct TopicState {
     snapshot: Option<Arc<TopicSnapshot>>,
+    /// Every partition there ever was, by number: a queue has sequences behind it, so it must be found again when a
+    /// forgotten topic comes back, and by whoever appends to it while the topic is being forgotten.
+    known: Vec<Arc<PartitionEntry>>,
+    /// The producer closed: the last word.
+    closed: Option<Error>,
     /// Why there is no newer snapshot: permanent for this metadata, or the last cause seen while retrying.
     problem: Option<Problem>,
 }
@@ -89,18 +94,20 @@ impl TopicEntry {
         deadline: Instant,
     ) -> Result<(u64, Arc<TopicSnapshot>), NoTopic> {
         let mut state = self.state.lock();
+        let mut late = false;
         loop {
             if let Some(snapshot) = &state.snapshot {
                 if snapshot.partitions.len() > partition {
                     return Ok((self.epoch(), snapshot.clone()));
                 }
             }
-            if let Some(problem) = state.problem.as_ref().filter(|p| p.final_) {
-                return Err(NoTopic::Refused(problem.error.clone()));
+            if let Some(error) = state.refusal() {
+                return Err(NoTopic::Refused(error));
             }
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
+            if late {
                 return Err(NoTopic::Timeout(state.problem.as_ref().map(|p| p.error.clone())));
             }
+            late = self.changed.wait_until(&mut state, deadline).timed_out();
         }
     }
 
@@ -116,6 +123,34 @@ impl TopicEntry {
     pub(crate) fn report(&self, error: Error, final_: bool) {
         self.state.lock().problem = Some(Problem { error, final_ });
         self.changed.notify_all();
+    }
+
+    /// Refuses, also those who come later and whatever the brokers say.
+    fn close(&self, error: &Error) {
+        let mut state = self.state.lock();
+        state.closed = Some(error.clone());
+        let known = state.known.clone();
+        drop(state);
+        self.changed.notify_all();
+        // Those made from now on are closed from the start.
+        known.iter().for_each(|p| p.queue.lock().closed = true);
+    }
+
+    /// The partitions by number up to `count`, made where there are none yet.
+    fn partitions(&self, count: usize, next_id: &AtomicU32) -> Vec<Arc<PartitionEntry>> {
+        let mut state = self.state.lock();
+        for at in state.known.len()..count {
+            let tp = TopicPartition::new(self.name.clone(), i32::try_from(at).unwrap_or(i32::MAX));
+            let id = next_id.fetch_add(1, Ordering::Relaxed);
+            let entry = PartitionEntry::new(id, tp, state.closed.is_some());
+            state.known.push(Arc::new(entry));
+        }
+        state.known.iter().take(count).cloned().collect()
+    }
+
+    /// Every partition there ever was.
+    pub(super) fn known(&self) -> Vec<Arc<PartitionEntry>> {
+        self.state.lock().known.clone()
     }
 
     fn publish(&self, snapshot: Option<Arc<TopicSnapshot>>) {
@@ -139,12 +174,18 @@ impl TopicEntry {
     }
 }
 
-/// Every topic that was asked for and not forgotten.
+impl TopicState {
+    fn refusal(&self) -> Option<Error> {
+        let final_ = self.problem.as_ref().filter(|p| p.final_).map(|p| &p.error);
+        self.closed.as_ref().or(final_).cloned()
+    }
+}
+
+/// Every topic that was ever asked for.
 #[derive(Default)]
 pub(crate) struct TopicTable {
     topics: RwLock<HashMap<Arc<str>, Arc<TopicEntry>>>,
     next_partition: AtomicU32,
-    closed: AtomicBool,
 }
 
 impl TopicTable {
@@ -162,46 +203,30 @@ impl TopicTable {
         (entry, true)
     }
 
-    /// Sender: forgets a topic nobody uses. Whoever still holds its entry finds it without snapshot.
-    pub(super) fn remove(&self, name: &str) {
-        if let Some(entry) = self.topics.write().remove(name) {
+    /// Sender: forgets what is known of a topic nobody uses. Its queues stay, to be found when it comes back.
+    pub(super) fn forget(&self, name: &str) {
+        let entry = self.topics.read().get(name).cloned();
+        if let Some(entry) = entry {
             entry.publish(None);
         }
     }
 
-    /// Sender: publishes `infos`, sorted by partition number without gaps. Partitions that stay keep their queues.
+    /// Sender: publishes `infos`, sorted by partition number without gaps. Where a topic was deleted and made anew with
+    /// fewer partitions, the old queues stay until their batches have ended, but nothing new is put into them.
     pub(super) fn publish(&self, topic: &TopicEntry, infos: Vec<PartitionInfo>) -> Arc<TopicSnapshot> {
-        let known = topic.snapshot().map(|(_, s)| s.partitions.clone()).unwrap_or_default();
-        let mut partitions = known;
-        // A topic never shrinks; where one was deleted and made anew with fewer partitions, the old queues stay until
-        // their batches have ended, but nothing new is put into them.
-        for at in partitions.len()..infos.len() {
-            let tp = TopicPartition::new(topic.name.clone(), i32::try_from(at).unwrap_or(i32::MAX));
-            let id = self.next_partition.fetch_add(1, Ordering::Relaxed);
-            partitions.push(Arc::new(PartitionEntry::new(id, tp)));
-        }
-        partitions.truncate(infos.len());
+        let partitions = topic.partitions(infos.len(), &self.next_partition);
         for (entry, info) in partitions.iter().zip(&infos) {
             entry.set_leader(info.leader);
         }
         let snapshot = Arc::new(TopicSnapshot { partitions, infos });
         topic.publish(Some(snapshot.clone()));
-        // After publishing: `close` sets its flag and then walks the snapshots, so one of the two sees the other.
-        if self.closed.load(Ordering::SeqCst) {
-            snapshot.partitions.iter().for_each(|p| p.queue.lock().closed = true);
-        }
         snapshot
     }
 
-    /// Refuses records from now on, in every partition there is or will be.
+    /// Refuses records from now on, in every partition there is or will be. Topics that are added while this runs are
+    /// refused by the accumulator's own flag, which is set before.
     pub(super) fn close(&self, error: &Error) {
-        self.closed.store(true, Ordering::SeqCst);
-        for topic in self.topics.read().values() {
-            if let Some((_, snapshot)) = topic.snapshot() {
-                snapshot.partitions.iter().for_each(|p| p.queue.lock().closed = true);
-            }
-            topic.report(error.clone(), true);
-        }
+        self.each().iter().for_each(|topic| topic.close(error));
     }
 
     pub(super) fn each(&self) -> Vec<Arc<TopicEntry>> {

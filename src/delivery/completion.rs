@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::{Callback, RecordFacts};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::record::{RecordMetadata, TopicPartition};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -71,10 +71,6 @@ impl PendingCallbacks {
             run(entry.done, outcome.of_record(&self.batch.topic_partition, entry.index, entry.facts));
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 /// What a batch needs of the producer it belongs to.
@@ -84,6 +80,10 @@ pub(crate) trait BatchOwner: Send + Sync {
     fn hurry(&self, partition: u32);
     /// Runs callbacks of a batch that ended earlier, on the callback thread.
     fn call_back(&self, callbacks: PendingCallbacks);
+    /// A batch was lost and ended by [`BatchCompletion::abandon`].
+    fn abandoned(&self, partition: u32, generation: u64) {
+        let _ = (partition, generation);
+    }
     /// A failed record whose handle nobody looked at.
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32);
     /// Tells producers apart on the callback thread.
@@ -100,8 +100,13 @@ pub(crate) struct SplitPart {
 #[derive(Default)]
 struct Waiters {
     callbacks: Vec<CallbackEntry>,
+    /// The callbacks that came before the end are on their way; later ones follow them directly.
+    handed_over: bool,
     wakers: Vec<Waker>,
 }
+
+/// In `unseen`: whoever ended the batch has read the count. Bigger than any batch.
+const ENDED: u32 = 1 << 31;
 
 /// Set once, by [`complete`](Self::complete) or [`split`](Self::split); the first outcome stays.
 pub(crate) struct BatchCompletion {
@@ -113,7 +118,7 @@ pub(crate) struct BatchCompletion {
     changed: Condvar,
     /// Someone waits: linger is over. Set before the owner is told, so that whoever looks later sees it.
     urgent: AtomicBool,
-    /// Handles dropped before the batch ended without anyone having looked.
+    /// Handles dropped before the batch ended without anyone having looked; [`ENDED`] is added with the end.
     unseen: AtomicU32,
     topic_partition: TopicPartition,
     partition_id: u32,
@@ -158,22 +163,56 @@ impl BatchCompletion {
         }
     }
 
-    /// Ends the batch. Returns the callbacks to run, or `None` if the batch had ended before (expired, and answered
-    /// late): then the first outcome stays.
-    pub(crate) fn complete(self: &Arc<Self>, outcome: Outcome) -> Option<PendingCallbacks> {
-        self.outcome.set(outcome).ok()?;
-        let Waiters { mut callbacks, wakers } = std::mem::take(&mut *self.waiters.lock());
+    /// Ends the batch and hands the callbacks to `queue`, in the order of the records. `false` if the batch had ended
+    /// before (expired, and answered late) or was split: then the first outcome stays.
+    pub(crate) fn complete(
+        self: &Arc<Self>,
+        outcome: Outcome,
+        mut queue: impl FnMut(PendingCallbacks),
+    ) -> bool {
+        if self.parts.get().is_some() || self.outcome.set(outcome).is_err() {
+            return false;
+        }
+        let wakers = std::mem::take(&mut self.waiters.lock().wakers);
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
-        // Threads append in order but may register callbacks out of it.
-        callbacks.sort_by_key(|entry| entry.index);
-        if let Some(Outcome::Failed { error, .. }) = self.outcome.get() {
-            let unseen = self.unseen.load(Ordering::SeqCst);
-            if unseen > 0 {
-                self.owner.failed_unseen(&self.topic_partition, error, unseen);
-            }
+        while let Some(callbacks) = self.take_callbacks() {
+            queue(callbacks);
         }
-        Some(PendingCallbacks { batch: self.clone(), entries: callbacks })
+        let unseen = self.unseen.fetch_or(ENDED, Ordering::SeqCst);
+        if let (Some(Outcome::Failed { error, .. }), 1..) = (self.outcome.get(), unseen) {
+            self.owner.failed_unseen(&self.topic_partition, error, unseen);
+        }
+        true
+    }
+
+    /// Callbacks that wait, until there are none. Only then do later ones go their own way: a callback that is added
+    /// while the batch ends must not overtake those of earlier records on their way from here to the queue.
+    fn take_callbacks(self: &Arc<Self>) -> Option<PendingCallbacks> {
+        let mut waiters = self.waiters.lock();
+        let mut entries = std::mem::take(&mut waiters.callbacks);
+        waiters.handed_over = entries.is_empty();
+        drop(waiters);
+        // Threads append in order but may register callbacks out of it.
+        entries.sort_by_key(|entry| entry.index);
+        (!entries.is_empty()).then(|| PendingCallbacks { batch: self.clone(), entries })
+    }
+
+    /// Ends the batch if nobody has: whoever held it is gone. `generation` is the owner's.
+    pub(crate) fn abandon(self: &Arc<Self>, generation: u64) {
+        if self.outcome.get().is_some() || self.parts.get().is_some() {
+            return;
+        }
+        let error = Error::new(
+            ErrorKind::Internal,
+            "the batch was lost inside the producer; please report this defect",
+        )
+        .with_topic_partition(self.topic_partition.clone())
+        .with_maybe_written(true);
+        let outcome = Outcome::Failed { error, records: Box::default() };
+        if self.complete(outcome, |callbacks| self.owner.call_back(callbacks)) {
+            self.owner.abandoned(self.partition_id, generation);
+        }
     }
 
     /// Replaces the batch by its parts, which its handles and callbacks follow.
@@ -181,15 +220,28 @@ impl BatchCompletion {
         if self.parts.set(parts.into_boxed_slice()).is_err() {
             return;
         }
-        let Waiters { callbacks, wakers } = std::mem::take(&mut *self.waiters.lock());
+        let Waiters { callbacks, wakers, .. } = std::mem::take(&mut *self.waiters.lock());
         callbacks.into_iter().for_each(|entry| Self::add_callback(self, entry));
         if self.is_urgent() {
             for part in self.parts.get().into_iter().flatten() {
                 part.completion.urgent.store(true, Ordering::SeqCst);
             }
         }
+        self.share_out_unseen();
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Which records the dropped handles belonged to is not known; where all were dropped, the usual case, this is
+    /// exact.
+    fn share_out_unseen(&self) {
+        let Some(parts) = self.parts.get() else { return };
+        let mut left = self.unseen.fetch_or(ENDED, Ordering::SeqCst);
+        for (at, part) in parts.iter().enumerate() {
+            let records = parts.get(at + 1).map_or(u32::MAX, |next| next.first.saturating_sub(part.first));
+            part.completion.unseen.fetch_add(left.min(records), Ordering::SeqCst);
+            left = left.saturating_sub(records);
+        }
     }
 
     /// The part that holds record `index` and the record's index there, if the batch was split.
@@ -207,7 +259,7 @@ impl BatchCompletion {
             drop(waiters);
             return part.add_callback(CallbackEntry { index, ..entry });
         }
-        if self.outcome.get().is_none() {
+        if !waiters.handed_over {
             waiters.callbacks.push(entry);
             return;
         }
@@ -233,25 +285,31 @@ impl BatchCompletion {
 
     /// Registers a task; `false` if the batch has changed meanwhile and the caller should look again.
     pub(super) fn register(&self, waker: &Waker) -> bool {
+        // Not under the lock: it is the executor's code.
+        let own = waker.clone();
         let mut waiters = self.waiters.lock();
         if self.outcome.get().is_some() || self.parts.get().is_some() {
             return false;
         }
         if !waiters.wakers.iter().any(|w| w.will_wake(waker)) {
-            waiters.wakers.push(waker.clone());
+            waiters.wakers.push(own);
         }
         true
     }
 
-    /// A handle went away and nobody had looked through it.
-    pub(super) fn dropped_unseen(&self) {
-        match self.outcome.get() {
-            Some(Outcome::Delivered { .. }) => {}
-            Some(Outcome::Failed { error, .. }) => self.owner.failed_unseen(&self.topic_partition, error, 1),
-            // A race with `complete` can at worst leave one record out of a log line.
-            None => {
-                self.unseen.fetch_add(1, Ordering::Relaxed);
-            }
+    /// The handle of record `index` went away and nobody had looked through it.
+    pub(super) fn dropped_unseen(&self, index: u32) {
+        // The one who ends the batch counts what was dropped before, everybody after that himself.
+        if self.outcome.get().is_none()
+            && self.parts.get().is_none()
+            && self.unseen.fetch_add(1, Ordering::SeqCst) & ENDED == 0
+        {
+            return;
+        }
+        if let Some((part, index)) = self.part_of(index) {
+            part.dropped_unseen(index);
+        } else if let Some(Outcome::Failed { error, .. }) = self.outcome.get() {
+            self.owner.failed_unseen(&self.topic_partition, error, 1);
         }
     }
 

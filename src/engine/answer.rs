@@ -256,6 +256,11 @@ impl Engine {
             if code.invalidates_metadata() {
                 self.metadata.invalidate(now);
             }
+            if is_about_another_topic(code) {
+                if let Some(partition) = self.partition(number) {
+                    partition.lane.forgotten();
+                }
+            }
         }
         let wait = self.settings.retry_backoff.after(parcel.attempts, &mut self.rng);
         let spent = parcel.attempts > self.settings.retries;
@@ -303,6 +308,16 @@ impl PartAnswer {
                 .filter(|(id, e)| *id >= 0 && *e >= 0),
         }
     }
+}
+
+/// The topic is gone; when it is back it is another one.
+fn is_about_another_topic(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID
+    )
 }
 
 /// A parcel that is about to end, and the error its records get.

@@ -182,23 +182,24 @@ fn by_record(error: Error, records: &[(u32, Option<String>)]) -> Outcome {
             ),
             None => "the broker refuses this record".to_owned(),
         };
-        let mut own = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
-        if let Some(code) = error.code() {
-            own = own.with_code(code);
-        }
-        if let Some(tp) = error.topic_partition() {
-            own = own.with_topic_partition(tp.clone());
-        }
-        (*index, own)
+        (*index, like(&error, text))
     });
     let records = own.collect();
-    let others = Error::new(
-        error.kind(),
-        "another record of the same batch was refused, and the broker drops the batch",
-    )
-    .with_maybe_written(error.may_have_been_written())
-    .with_source(error);
+    let text = "another record of the same batch was refused, and the broker drops the batch".to_owned();
+    let others = like(&error, text).with_source(error);
     Outcome::Failed { error: others, records }
+}
+
+/// The same failure in other words.
+fn like(error: &Error, text: String) -> Error {
+    let mut new = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
+    if let Some(code) = error.code() {
+        new = new.with_code(code);
+    }
+    match error.topic_partition() {
+        Some(tp) => new.with_topic_partition(tp.clone()),
+        None => new,
+    }
 }
 
 fn kind_text(kind: ErrorKind) -> &'static str {

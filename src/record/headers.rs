@@ -23,6 +23,9 @@ impl<'a> Header<'a> {
     }
 }
 
+/// One header of a list: its name, and its value unless that is null.
+type Owned<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
+
 /// The headers of a record: the caller's slice, or a list that was built or changed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -30,7 +33,7 @@ pub enum Headers<'a> {
     /// Borrowed as a whole.
     Slice(&'a [Header<'a>]),
     /// Built one by one.
-    List(Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>),
+    List(Vec<Owned<'a>>),
 }
 
 impl<'a> Headers<'a> {
@@ -75,7 +78,7 @@ impl<'a> Headers<'a> {
         HeadersIter { headers: self, next: 0 }
     }
 
-    fn make_list(&mut self) -> &mut Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)> {
+    fn make_list(&mut self) -> &mut Vec<Owned<'a>> {
         if let Self::Slice(s) = self {
             let list = s.iter().map(|h| (Cow::Borrowed(h.name), h.value.map(Cow::Borrowed))).collect();
             *self = Self::List(list);

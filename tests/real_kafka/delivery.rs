@@ -11,6 +11,7 @@ on_each_release!(
     every_mode_delivers,
     every_codec_at_every_level_of_acknowledgement,
     a_million_records_arrive_byte_for_byte,
+    topics_created_a_moment_ago_take_a_stream_of_records,
     null_and_empty_and_large_arrive_as_they_are,
     the_broker_s_timestamp_is_reported_where_the_topic_has_it_set,
 );
@@ -143,6 +144,21 @@ fn a_million_records_arrive_byte_for_byte(kafka: &RealKafka) {
     let batches = kafka.check_log(0, topic);
     assert_eq!(batches.iter().map(|b| i64::from(b.count)).sum::<i64>(), 1_000_000);
     kafka.delete_topic(topic);
+}
+
+/// A broker refuses a new partition (NOT_LEADER_OR_FOLLOWER) for a moment, and then takes any first sequence of a producer
+/// that it has not seen. If the first batch is refused and the second, on the wire already, is not, the first one can
+/// never be appended: Java's producer fails it after `delivery.timeout.ms`.
+fn topics_created_a_moment_ago_take_a_stream_of_records(kafka: &RealKafka) {
+    let producer = producer(kafka, &[("linger.ms", "0"), ("batch.size", "500")]);
+    for i in 0..20 {
+        let topic = format!("just-created-{i}");
+        kafka.create_topic_without_waiting(&topic, 3);
+        let since = wait::wall_millis();
+        let outcomes = send_numbered(&producer, &topic, 3, 1, 500);
+        Expected { topic: &topic, partitions: 3, per_thread: 500, outcomes: &outcomes, since }.verify(kafka);
+    }
+    producer.close().expect("nothing is left");
 }
 
 fn null_and_empty_and_large_arrive_as_they_are(kafka: &RealKafka) {

@@ -7,13 +7,18 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Looks until `look` returns something.
 ///
 /// Panics with `what` after `limit`.
-pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    within(limit, look).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
+}
+
+/// Looks until `look` returns something, or `limit` is over.
+pub(crate) fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = now();
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || start.elapsed() >= limit {
             return found;
         }
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         pause();
     }
 }

@@ -1,5 +1,9 @@
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Properties;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -9,7 +13,8 @@ final class SampleProducer {
     private SampleProducer() {}
 
     /** Records 0..count: value "v-i", key "k-i" except each third (null), a header "n" = null on each fifth. */
-    static void produce(String bootstrap, String topic, int count, String codec) {
+    static void produce(String bootstrap, String topic, int count, String codec)
+        throws ExecutionException, InterruptedException {
         Properties p = new Properties();
         p.put("bootstrap.servers", bootstrap);
         p.put("key.serializer", ByteArraySerializer.class.getName());
@@ -17,6 +22,7 @@ final class SampleProducer {
         p.put("compression.type", codec);
         p.put("linger.ms", "5");
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p)) {
+            List<Future<?>> sent = new ArrayList<>();
             for (int i = 0; i < count; i++) {
                 byte[] key = i % 3 == 0 ? null : ("k-" + i).getBytes(StandardCharsets.UTF_8);
                 byte[] value = ("v-" + i).getBytes(StandardCharsets.UTF_8);
@@ -25,7 +31,10 @@ final class SampleProducer {
                 if (i % 5 == 0) {
                     record.headers().add("n", null);
                 }
-                producer.send(record);
+                sent.add(producer.send(record));
+            }
+            for (Future<?> future : sent) {
+                future.get();
             }
         }
     }

@@ -48,14 +48,19 @@ final class TopicAdmin {
     void run(String command, String[] args) throws Exception {
         switch (command) {
             case "nodes" -> nodes();
-            case "create" -> create(args);
+            case "create" -> {
+                create(args);
+                until(() -> isComplete(args[0], Integer.parseInt(args[1]), Integer.parseInt(args[2])));
+                ends(args[0], offsets -> { });
+            }
+            case "create-only" -> create(args);
             case "delete" -> delete(args[0]);
             case "grow" -> grow(args[0], Integer.parseInt(args[1]));
             case "config" -> config(args);
             case "describe" -> describe(args[0]);
             case "move" -> move(args[0], Integer.parseInt(args[1]), args[2]);
             case "elect" -> elect(args[0]);
-            case "ends" -> ends(args[0]);
+            case "ends" -> ends(args[0], line);
             case "id" -> line.accept(topic(args[0]).topicId().toString());
             default -> throw new IllegalArgumentException("unknown request: " + command);
         }
@@ -78,7 +83,6 @@ final class TopicAdmin {
             configs.put(pair[0], pair[1]);
         }
         admin.createTopics(List.of(new NewTopic(args[0], partitions, replication).configs(configs))).all().get();
-        until(() -> isComplete(args[0], partitions, replication));
     }
 
     private void delete(String name) throws Exception {
@@ -90,6 +94,7 @@ final class TopicAdmin {
         int replication = topic(name).partitions().get(0).replicas().size();
         admin.createPartitions(Map.of(name, NewPartitions.increaseTo(partitions))).all().get();
         until(() -> isComplete(name, partitions, replication));
+        ends(name, offsets -> { });
     }
 
     /** config TOPIC key=value ... */
@@ -141,8 +146,11 @@ final class TopicAdmin {
         }
     }
 
-    /** One line for each partition: number, first offset, end offset. */
-    private void ends(String name) throws Exception {
+    /**
+     * One line for each partition: number, first offset, end offset. Succeeds only once each leader has taken up its
+     * duty, which is later than the moment from which metadata names it.
+     */
+    private void ends(String name, Consumer<String> line) throws Exception {
         for (TopicPartitionInfo p : topic(name).partitions()) {
             TopicPartition tp = new TopicPartition(name, p.partition());
             long first = admin.listOffsets(Map.of(tp, OffsetSpec.earliest())).partitionResult(tp).get().offset();

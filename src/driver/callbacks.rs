@@ -1,0 +1,94 @@
+//! The callback thread: user callbacks and interceptor acknowledgements, in order, panics caught.
+//!
+//! Its queue is bounded by memory: a batch's body comes along and is held until its callbacks have run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::accumulator::{Body, CallbackSink};
+use crate::delivery::{PendingCallbacks, enter_callback_thread};
+use crate::error::{Error, ErrorKind};
+use crate::sync::{Arc, Mutex};
+
+enum Job {
+    Run(PendingCallbacks, Option<Arc<Body>>),
+    /// Says that everything before it has run.
+    Barrier(Sender<()>),
+    Stop,
+}
+
+/// The callback thread's handle.
+#[derive(Debug)]
+pub(crate) struct Callbacks {
+    jobs: Sender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Callbacks {
+    /// Starts the thread for producer `id`.
+    pub(crate) fn start(id: u64) -> Result<Self, Error> {
+        // Unbounded in number, bounded by the memory that the batches hold.
+        let (jobs, queue) = unbounded();
+        let thread = std::thread::Builder::new()
+            .name("kafka-callbacks".into())
+            .spawn(move || run(id, &queue))
+            .map_err(|e| {
+                Error::new(ErrorKind::Internal, "cannot start the callback thread").with_source(e)
+            })?;
+        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where ended batches with callbacks go.
+    pub(crate) fn sink(&self) -> CallbackSink {
+        let jobs = self.jobs.clone();
+        Box::new(move |callbacks, body| {
+            // After close the thread is gone, and so is whoever would have waited for the callback.
+            let _ = jobs.send(Job::Run(callbacks, body));
+        })
+    }
+
+    /// Waits until every callback queued so far has run; `false` if `deadline` came first.
+    pub(crate) fn wait(&self, deadline: Instant) -> bool {
+        let (done, barrier) = bounded(1);
+        // A thread that is gone has run what it could.
+        self.jobs.send(Job::Barrier(done)).is_err() || barrier.recv_deadline(deadline).is_ok()
+    }
+
+    /// Lets the thread end once it has run what is queued, and waits for that until `deadline`.
+    pub(crate) fn stop(&self, deadline: Instant) -> bool {
+        let _ = self.jobs.send(Job::Stop);
+        let Some(thread) = self.thread.lock().take() else { return true };
+        let (done, barrier) = bounded(1);
+        if self.jobs.send(Job::Barrier(done)).is_ok() {
+            // The thread drops its end of the queue, and with it the barrier, as it ends.
+            if matches!(barrier.recv_deadline(deadline), Err(crossbeam_channel::RecvTimeoutError::Timeout)) {
+                return false;
+            }
+        }
+        thread.join().is_ok()
+    }
+}
+
+fn run(id: u64, queue: &Receiver<Job>) {
+    enter_callback_thread(id);
+    for job in queue {
+        match job {
+            Job::Run(callbacks, body) => {
+                callbacks.run_each(|done, result| {
+                    // What the callback breaks is its own.
+                    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+                        log::error!(target: "kafka_producer::callbacks", "a callback panicked; ignored");
+                    }
+                });
+                drop(body);
+            }
+            Job::Barrier(done) => {
+                let _ = done.send(());
+            }
+            Job::Stop => return,
+        }
+    }
+}

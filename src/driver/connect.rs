@@ -1,0 +1,271 @@
+//! Making connections: name resolution, connect, and the exchange of versions, in plain blocking code on threads of
+//! their own, so that a slow name server or a silent host delays nobody else.
+//!
+//! At most eight threads connect at a time, beside those inside name resolution, which nothing can bound in time.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use super::wait::Waker;
+use crate::clock;
+use crate::engine::{Address, ConnId, Peer};
+use crate::error::{Error, ErrorKind};
+use crate::protocol::header::{decode_response_header, encode_request};
+use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::{ApiKey, ErrorCode, FrameBuffer, Reader, Writer, choose_version};
+use crate::sync::{Arc, Condvar, Mutex};
+
+const MAX_CONNECTING: usize = 8;
+/// What the exchange of versions may take: a broker lists some hundred APIs of a few bytes each.
+const MAX_HANDSHAKE_FRAME: usize = 1024 * 1024;
+const API_VERSIONS: i16 = 4;
+
+/// How sockets are set up; see the configuration keys of the same names.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketSettings {
+    pub(crate) client_id: String,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) receive_buffer: Option<usize>,
+}
+
+/// What a connector thread hands over.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) conn: ConnId,
+    pub(super) result: Result<(socket2::Socket, Peer), Error>,
+}
+
+/// Starts connector threads.
+#[derive(Debug)]
+pub(super) struct Connector {
+    settings: SocketSettings,
+    slots: Arc<Slots>,
+    done: Sender<Connected>,
+    waker: Waker,
+}
+
+/// Counts the threads that connect.
+#[derive(Debug, Default)]
+struct Slots {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One connection to make.
+struct Task {
+    address: Address,
+    setup_timeout: Duration,
+    request_timeout: Duration,
+    settings: SocketSettings,
+    slots: Arc<Slots>,
+}
+
+impl Connector {
+    pub(super) fn new(settings: SocketSettings, done: Sender<Connected>, waker: Waker) -> Self {
+        Self { settings, slots: Arc::default(), done, waker }
+    }
+
+    /// Begins to connect; the result comes through the queue, also if no thread can be started.
+    pub(super) fn connect(
+        &self,
+        conn: ConnId,
+        address: Address,
+        setup_timeout: Duration,
+        request_timeout: Duration,
+    ) {
+        let settings = self.settings.clone();
+        let task = Task { address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
+        let (done, waker) = (self.done.clone(), self.waker.clone());
+        let thread = std::thread::Builder::new().name("kafka-connector".into()).spawn(move || {
+            let result = task.run();
+            // The sender may be gone; then the socket closes here.
+            if done.send(Connected { conn, result }).is_ok() {
+                waker.wake();
+            }
+        });
+        if let Err(error) = thread {
+            let error =
+                Error::new(ErrorKind::Connection, "cannot start a thread to connect").with_source(error);
+            let _ = self.done.send(Connected { conn, result: Err(error) });
+            self.waker.wake();
+        }
+    }
+}
+
+impl Task {
+    fn run(&self) -> Result<(socket2::Socket, Peer), Error> {
+        let addresses = self.resolve()?;
+        let _slot = self.slots.take(clock::deadline(clock::now(), self.setup_timeout))?;
+        let mut last = None;
+        for address in addresses {
+            match self.try_address(address) {
+                Ok(connected) => return Ok(connected),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last
+            .unwrap_or_else(|| Error::new(ErrorKind::Connection, format!("{} has no address", self.address))))
+    }
+
+    /// Every address of the name, in the resolver's order.
+    fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
+        let addresses = (&*self.address.host, self.address.port).to_socket_addrs();
+        let addresses = addresses.map_err(|error| {
+            let message = format!("cannot resolve {}", self.address.host);
+            Error::new(ErrorKind::Connection, message).with_retriable(true).with_source(error)
+        })?;
+        Ok(addresses.collect())
+    }
+
+    fn try_address(&self, address: SocketAddr) -> Result<(socket2::Socket, Peer), Error> {
+        let failed = |error: io::Error| {
+            let message = format!("cannot connect to {} ({address})", self.address);
+            Error::new(ErrorKind::Connection, message).with_retriable(true).with_source(error)
+        };
+        let socket = self.open(address).map_err(failed)?;
+        let deadline = clock::deadline(clock::now(), self.request_timeout);
+        let peer = self.exchange_versions(&socket, deadline)?;
+        socket.set_read_timeout(None).and_then(|()| socket.set_write_timeout(None)).map_err(failed)?;
+        Ok((socket, peer))
+    }
+
+    fn open(&self, address: SocketAddr) -> io::Result<socket2::Socket> {
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_keepalive(true)?;
+        if let Some(bytes) = self.settings.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.settings.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect_timeout(&SockAddr::from(address), self.setup_timeout.max(Duration::from_millis(1)))?;
+        Ok(socket)
+    }
+
+    /// Asks for the broker's versions. A broker that does not know ours says which it knows (KIP-511).
+    fn exchange_versions(&self, socket: &socket2::Socket, deadline: Instant) -> Result<Peer, Error> {
+        let mut version = API_VERSIONS;
+        for correlation in 0..2 {
+            let answer = self.ask_versions(socket, version, correlation, deadline)?;
+            let ranges: Vec<_> =
+                answer.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect();
+            match answer.error_code {
+                ErrorCode::NONE => return Ok(Peer { ranges }),
+                ErrorCode::UNSUPPORTED_VERSION if correlation == 0 => {
+                    let theirs = ranges.iter().find(|(key, ..)| *key == ApiKey::API_VERSIONS.0);
+                    let common =
+                        theirs.and_then(|(_, min, max)| choose_version(0..=API_VERSIONS, (*min, *max)));
+                    version = common.unwrap_or(0);
+                }
+                code => {
+                    let message = format!("{} refuses to tell its versions: {code}", self.address);
+                    return Err(Error::new(ErrorKind::UnsupportedVersion, message).with_code(code));
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::UnsupportedVersion, format!("{} agrees to no version", self.address)))
+    }
+
+    fn ask_versions(
+        &self,
+        socket: &socket2::Socket,
+        version: i16,
+        correlation: i32,
+        deadline: Instant,
+    ) -> Result<ApiVersionsResponse, Error> {
+        let request = ApiVersionsRequest {
+            client_software_name: env!("CARGO_PKG_NAME").into(),
+            client_software_version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let mut writer = Writer::new();
+        let protocol = |problem: &dyn std::fmt::Display| {
+            let message = format!("{} does not answer as a Kafka broker: {problem}", self.address);
+            Error::new(ErrorKind::Protocol, message)
+        };
+        encode_request(&mut writer, version, correlation, Some(&self.settings.client_id), &request)
+            .map_err(|e| protocol(&e))?;
+        let frame = self.round_trip(socket, writer.as_slice(), deadline)?;
+        let mut reader = Reader::new(&frame);
+        let header =
+            decode_response_header(&mut reader, ApiKey::API_VERSIONS, version).map_err(|e| protocol(&e))?;
+        if header != correlation {
+            return Err(protocol(&format_args!("it answered request {header} instead of {correlation}")));
+        }
+        ApiVersionsResponse::decode_any(&mut reader, version).map_err(|e| protocol(&e))
+    }
+
+    /// Writes a request and reads one frame, within the deadline however slowly it drips.
+    fn round_trip(
+        &self,
+        mut socket: &socket2::Socket,
+        request: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Error> {
+        let failed = |error: io::Error| {
+            let text = match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    "accepted the connection but did not answer within request.timeout.ms; is it a Kafka broker?"
+                }
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    "closed the connection at once; perhaps the listener expects TLS or SASL, or is no Kafka broker"
+                }
+                _ => "the connection failed during the exchange of versions",
+            };
+            Error::new(ErrorKind::Connection, format!("{}: {text}", self.address))
+                .with_retriable(true)
+                .with_source(error)
+        };
+        let left = || match deadline.saturating_duration_since(clock::now()) {
+            Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            left => Ok(left),
+        };
+        left().and_then(|t| socket.set_write_timeout(Some(t))).map_err(failed)?;
+        socket.write_all(request).map_err(failed)?;
+        let mut frames = FrameBuffer::new(MAX_HANDSHAKE_FRAME);
+        loop {
+            match frames.next_frame() {
+                Ok(Some(frame)) => return Ok(frame.to_vec()),
+                Ok(None) => {}
+                Err(problem) => {
+                    let message = format!("{} does not answer as a Kafka broker: {problem}", self.address);
+                    return Err(Error::new(ErrorKind::Protocol, message));
+                }
+            }
+            left().and_then(|t| socket.set_read_timeout(Some(t))).map_err(failed)?;
+            let count = socket.read(frames.room()).map_err(failed)?;
+            if count == 0 {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            frames.received(count);
+        }
+    }
+}
+
+impl Slots {
+    /// Waits for one of the eight.
+    fn take(self: &Arc<Self>, deadline: Instant) -> Result<Slot, Error> {
+        let mut taken = self.taken.lock();
+        while *taken >= MAX_CONNECTING {
+            if self.freed.wait_until(&mut taken, deadline).timed_out() {
+                let message = "eight other connections are being made, and none of them came to an end";
+                return Err(Error::new(ErrorKind::Connection, message).with_retriable(true));
+            }
+        }
+        *taken += 1;
+        Ok(Slot(self.clone()))
+    }
+}
+
+struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.0.taken.lock() -= 1;
+        self.0.freed.notify_one();
+    }
+}

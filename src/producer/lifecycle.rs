@@ -1,0 +1,195 @@
+//! Waiting for everything, dropping everything, and the end: `connect`, `flush`, `purge`, `close`, `Drop`.
+//!
+//! Runs on application threads. Every wait has a deadline, and none of these may be called where it would wait for
+//! itself: on the callback thread.
+
+use std::time::{Duration, Instant};
+
+use super::KafkaProducer;
+use crate::accumulator::Budget;
+use crate::accumulator::Wait;
+use crate::clock;
+use crate::delivery::on_callback_thread;
+use crate::driver::Command;
+use crate::error::{Error, ErrorKind};
+use crate::partitioner::PartitionInfo;
+use crate::sync::atomic::Ordering;
+
+/// How much longer than its timeout a close waits for the sender thread to say that it is done.
+const GRACE: Duration = Duration::from_millis(500);
+/// What a purge waits for the sender thread, which answers between two requests.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
+    /// Waits until a broker has answered: for programs that would rather not start without one.
+    ///
+    /// # Blocking
+    /// At most `timeout`.
+    ///
+    /// # Errors
+    /// [`Timeout`](ErrorKind::Timeout), with the last connection error as its source.
+    pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
+        self.refuse_in_callback("connect()")?;
+        self.acc.signals.wake();
+        self.status.wait_connected(clock::deadline(clock::now(), timeout))
+    }
+
+    /// The partitions of a topic, for those who choose one themselves, or to have the metadata before the first send.
+    ///
+    /// # Blocking
+    /// At most `max.block.ms`, the first time.
+    ///
+    /// # Errors
+    /// The name is illegal, the broker refuses it, or the partitions were not known in time.
+    pub fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>, Error> {
+        let budget = Budget::new(self.max_block);
+        let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
+        self.known_partitions(topic, wait)
+    }
+
+    /// Sends everything that was handed over before, and waits until it has an outcome and its callbacks have run.
+    ///
+    /// # Blocking
+    /// At most a little longer than `delivery.timeout.ms`, by when every record has an outcome.
+    ///
+    /// # Errors
+    /// As [`flush_timeout`](Self::flush_timeout).
+    pub fn flush(&self) -> Result<(), Error> {
+        self.flush_timeout(self.patience)
+    }
+
+    /// Like [`flush`](Self::flush), but waits at most `timeout`. Records handed over later are not waited for.
+    ///
+    /// Success says that every record has an outcome, not that each was delivered: handles and callbacks tell.
+    ///
+    /// # Errors
+    /// [`Timeout`](ErrorKind::Timeout): how many records have no outcome yet; they stay on their way.
+    pub fn flush_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        self.refuse_in_callback("flush()")?;
+        let deadline = clock::deadline(clock::now(), timeout);
+        self.acc.flush(deadline).map_err(|remaining| {
+            let message = format!("flush: {remaining} record(s) have no outcome yet");
+            self.with_trouble(Error::new(ErrorKind::Timeout, message).with_retriable(true))
+        })?;
+        if self.callbacks.wait(deadline) {
+            Ok(())
+        } else {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "flush: every record has its outcome, but callbacks are still running",
+            ))
+        }
+    }
+
+    /// Fails every record that has no outcome with [`Purged`](ErrorKind::Purged). What is in flight may be written all
+    /// the same, and its error says so; what was not sent is certain not to be.
+    ///
+    /// # Blocking
+    /// Shortly: until the sender thread has done it.
+    ///
+    /// # Errors
+    /// The producer is closed, or the sender thread does not answer.
+    pub fn purge(&self) -> Result<(), Error> {
+        let (done, purged) = crossbeam_channel::bounded(1);
+        if self.acc.is_closed() || !self.sender.command(Command::Purge { done }) {
+            return Err(crate::accumulator::closed_error());
+        }
+        purged.recv_timeout(PURGE_TIMEOUT).map_err(|_| {
+            Error::new(
+                ErrorKind::Timeout,
+                "purge: the sender thread did not answer; was the producer closed?",
+            )
+        })
+    }
+
+    /// Refuses new records, sends what was handed over, waits for its outcomes and callbacks, and ends the threads.
+    /// Calling it again does nothing.
+    ///
+    /// # Blocking
+    /// At most a little longer than `delivery.timeout.ms`.
+    ///
+    /// # Errors
+    /// As [`close_timeout`](Self::close_timeout).
+    pub fn close(&self) -> Result<(), Error> {
+        self.close_timeout(self.patience)
+    }
+
+    /// Like [`close`](Self::close), but after `timeout` it fails the records that have no outcome yet with
+    /// [`Closed`](ErrorKind::Closed). A timeout of zero drops what is not delivered, at once.
+    ///
+    /// # Errors
+    /// [`Timeout`](ErrorKind::Timeout): how many records were failed so, or that callbacks are still running.
+    pub fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        self.refuse_in_callback("close()")?;
+        let deadline = clock::deadline(clock::now(), timeout);
+        let stopped = self.stop_sending(deadline);
+        let called_back = self.callbacks.stop(clock::deadline(deadline, GRACE));
+        self.close_plug_ins();
+        match (stopped, self.status.lost()) {
+            (false, _) => Err(Error::new(ErrorKind::Timeout, "close: the sender thread has not ended yet")),
+            (true, 0) if called_back => Ok(()),
+            (true, 0) => Err(Error::new(ErrorKind::Timeout, "close: callbacks are still running")),
+            (true, lost) => {
+                let message =
+                    format!("close: the time was over, and {lost} record(s) without outcome were failed");
+                Err(self.with_trouble(Error::new(ErrorKind::Timeout, message)))
+            }
+        }
+    }
+
+    /// Ends the sender thread; `false` if it has not ended shortly after `deadline`.
+    fn stop_sending(&self, deadline: Instant) -> bool {
+        self.acc.close();
+        self.sender.command(Command::Close { deadline });
+        let stopped = self.status.wait_stopped(clock::deadline(deadline, GRACE));
+        if stopped {
+            self.sender.join();
+        }
+        stopped
+    }
+
+    fn close_plug_ins(&self) {
+        if self.plug_ins_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.key.close();
+        self.value.close();
+        self.interceptors.close();
+        if let Some(partitioner) = &self.partitioner {
+            partitioner.close();
+        }
+    }
+
+    fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
+        if !on_callback_thread(self.acc.id) {
+            return Ok(());
+        }
+        let message =
+            format!("{what} inside a callback would wait for the callback itself; call it on another thread");
+        Err(Error::new(ErrorKind::Misuse, message))
+    }
+
+    fn with_trouble(&self, error: Error) -> Error {
+        match self.status.trouble() {
+            Some(trouble) => error.with_source(trouble),
+            None => error,
+        }
+    }
+}
+
+/// Closes within `drop.close.timeout.ms` and logs what was lost. Inside a callback it cannot wait: the threads end on
+/// their own.
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Drop for KafkaProducer<K, V> {
+    fn drop(&mut self) {
+        if on_callback_thread(self.acc.id) {
+            self.acc.close();
+            let deadline = clock::deadline(clock::now(), self.drop_timeout);
+            self.sender.command(Command::Close { deadline });
+            self.close_plug_ins();
+            return;
+        }
+        if let Err(error) = self.close_timeout(self.drop_timeout) {
+            log::warn!(target: "kafka_producer::producer", "dropped without close(): {error}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The producer as users see it: where keys and values have types; below, everything is bytes.
+
+mod builder;
+mod lifecycle;
+mod road;
+mod settings;
+
+pub use builder::KafkaProducerBuilder;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::accumulator::{Budget, RecordAccumulator, Wait};
+use crate::api::{Producer, send_each};
+use crate::config::ProducerConfig;
+use crate::delivery::{Callback, DeliveryFuture, SendAll, SendAllError, on_callback_thread};
+use crate::driver::{Callbacks, SenderHandle, Status};
+use crate::error::Error;
+use crate::interceptor::Interceptors;
+use crate::metrics::MetricsSnapshot;
+use crate::partitioner::{PartitionInfo, Partitioner};
+use crate::record::{ProducerRecord, RecordMetadata};
+use crate::serializer::Serializer;
+use crate::sync::Arc;
+use crate::sync::atomic::AtomicBool;
+
+/// A Kafka producer: sends records from any number of threads, in batches, on threads of its own.
+///
+/// `Send + Sync`: share it by reference or in an `Arc`; one producer for a program is usually best, since batches fill
+/// across threads. It starts two threads (`kafka-sender`, `kafka-callbacks`) and short-lived ones to connect.
+///
+/// ```
+/// use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
+/// use kafka_producer::mock::MockCluster;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = MockCluster::start(1)?;
+/// let config = ProducerConfig::new(&cluster.bootstrap_servers())?;
+/// let producer = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer)?;
+/// let handle = producer.send(ProducerRecord::new("orders", b"payload").key("user-1"))?;
+/// println!("{}", handle.get()?);
+/// producer.close()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What entered is accounted for
+/// An `Err` from `send` means that the record did not enter: nothing was written and nothing will be. A record that
+/// entered ends exactly once, through its handle or callback: acknowledged, or with an [`Error`] whose
+/// [`may_have_been_written`](Error::may_have_been_written) says whether sending it again could double it.
+///
+/// # Closing
+/// Call [`close`](Self::close) to see what could not be sent. Dropping the producer closes it within
+/// `drop.close.timeout.ms` and logs what it lost.
+pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
+    key: Box<dyn Serializer<K>>,
+    value: Box<dyn Serializer<V>>,
+    interceptors: Arc<Interceptors<K, V>>,
+    partitioner: Option<Box<dyn Partitioner>>,
+    ignore_keys: bool,
+    max_block: Duration,
+    max_request_size: usize,
+    /// What a plain `flush` or `close` waits at most.
+    patience: Duration,
+    drop_timeout: Duration,
+    acc: Arc<RecordAccumulator>,
+    status: Arc<Status>,
+    sender: SenderHandle,
+    callbacks: Callbacks,
+    plug_ins_closed: AtomicBool,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
+    /// Opens a producer. Returns at once, also while no broker can be reached: it keeps trying in the background (see
+    /// [`connect`](Self::connect)).
+    ///
+    /// # Errors
+    /// The configuration asks for what this version does not have, or a thread cannot be started.
+    pub fn new(
+        config: ProducerConfig,
+        key: impl Serializer<K> + 'static,
+        value: impl Serializer<V> + 'static,
+    ) -> Result<Self, Error> {
+        Self::builder(config, key, value).build()
+    }
+
+    /// For a producer with a partitioner or interceptors of its own.
+    pub fn builder(
+        config: ProducerConfig,
+        key: impl Serializer<K> + 'static,
+        value: impl Serializer<V> + 'static,
+    ) -> KafkaProducerBuilder<K, V> {
+        KafkaProducerBuilder::new(config, Box::new(key), Box::new(value))
+    }
+
+    /// Hands a record over and returns its handle; the bytes are taken when it returns.
+    ///
+    /// # Blocking
+    /// At most `max.block.ms`, for the topic's metadata and for memory together. Inside a callback of this producer it
+    /// does not block, as [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    /// The record did not enter: closed, wrong topic or partition, too large, not serializable, metadata or memory not
+    /// there in time.
+    #[inline]
+    pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        self.send_within(record, self.max_block)
+    }
+
+    /// Like [`send`](Self::send) with another bound than `max.block.ms`.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_timeout(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        max_block: Duration,
+    ) -> Result<DeliveryFuture, Error> {
+        self.send_within(record, max_block)
+    }
+
+    #[inline]
+    fn send_within(&self, record: ProducerRecord<'_, K, V>, max: Duration) -> Result<DeliveryFuture, Error> {
+        let budget = Budget::new(max);
+        let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
+        self.admit(record, wait)
+    }
+
+    /// Like [`send`](Self::send), but never waits, and never compresses on this thread.
+    ///
+    /// # Errors
+    /// As `send`; [`BufferExhausted`](crate::ErrorKind::BufferExhausted) or
+    /// [`MetadataTimeout`](crate::ErrorKind::MetadataTimeout) say what it would have waited for. The first record to a
+    /// topic asks for its metadata and is refused; [`partitions_for`](Self::partitions_for) asks beforehand.
+    pub fn try_send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        self.admit(record, Wait::Never)
+    }
+
+    /// Hands a record over; `done` runs once with its outcome, on the callback thread.
+    ///
+    /// Callbacks of one partition run in the order of its records. On that thread `send` does not block, and what
+    /// would wait for itself (`get` on a pending handle, `flush`, `close`) is refused. A slow callback delays other
+    /// callbacks, and holds its batch's memory; it delays neither handles nor the network.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); `done` is then dropped without being called.
+    pub fn send_with(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.send(record)?.on_complete(done);
+        Ok(())
+    }
+
+    /// Hands many records over, of any topics, in order; one handle for all.
+    ///
+    /// # Errors
+    /// A record did not enter: which, why, and the handle of those before it. Those behind it were not looked at.
+    pub fn send_all<'r>(
+        &self,
+        records: impl IntoIterator<Item = ProducerRecord<'r, K, V>>,
+    ) -> Result<SendAll, SendAllError> {
+        send_each(records, |record| self.send(record))
+    }
+
+    /// The counters now. Does not block.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.acc.metrics_snapshot()
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Producer<K, V> for KafkaProducer<K, V> {
+    fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        Self::send(self, record)
+    }
+    fn try_send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        Self::try_send(self, record)
+    }
+    fn send_with_boxed(&self, record: ProducerRecord<'_, K, V>, done: Callback) -> Result<(), Error> {
+        self.send_with(record, done)
+    }
+    fn flush(&self) -> Result<(), Error> {
+        Self::flush(self)
+    }
+    fn flush_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        Self::flush_timeout(self, timeout)
+    }
+    fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>, Error> {
+        Self::partitions_for(self, topic)
+    }
+    fn metrics(&self) -> MetricsSnapshot {
+        Self::metrics(self)
+    }
+    fn close(&self) -> Result<(), Error> {
+        Self::close(self)
+    }
+    fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        Self::close_timeout(self, timeout)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> fmt::Debug for KafkaProducer<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaProducer").field("id", &self.acc.id).finish_non_exhaustive()
+    }
+}

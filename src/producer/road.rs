@@ -1,0 +1,319 @@
+//! The road of a record on the application's thread, in reading order: intercept, serialize, partition, append.
+//!
+//! No lock is held here; interceptors, serializers and partitioners are user code and may take their time. A record
+//! that is refused on the way has left no trace but a count and the interceptors' notice.
+
+use std::cell::RefCell;
+
+use super::KafkaProducer;
+use crate::accumulator::{NoTopic, Target, TopicLease, Wait};
+use crate::clock;
+use crate::delivery::{DeliveryFuture, RecordFacts};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::interceptor::Outcome;
+use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, partition_for_key};
+use crate::protocol::record::RecordBody;
+use crate::record::ProducerRecord;
+use crate::serializer::{Context, Role, Serializer};
+
+/// Buffers that serializers append to, one pair per thread, reused from record to record.
+#[derive(Default)]
+struct Scratch {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// A buffer that grew beyond this is not kept.
+const KEEP_SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { key: Vec::new(), value: Vec::new() }) };
+}
+
+impl Scratch {
+    /// The thread's buffers. A `send` inside a serializer finds empty ones.
+    fn take() -> Self {
+        SCRATCH
+            .try_with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default())
+            .unwrap_or_default()
+    }
+
+    fn put_back(mut self) {
+        for buffer in [&mut self.key, &mut self.value] {
+            buffer.clear();
+            if buffer.capacity() > KEEP_SCRATCH {
+                *buffer = Vec::new();
+            }
+        }
+        let _ = SCRATCH.try_with(|s| s.try_borrow_mut().map(|mut s| *s = self));
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
+    /// The whole road, with interceptors at both ends.
+    #[inline]
+    pub(super) fn admit(
+        &self,
+        mut record: ProducerRecord<'_, K, V>,
+        wait: Wait<'_>,
+    ) -> Result<DeliveryFuture, Error> {
+        if self.interceptors.is_empty() {
+            return self
+                .enter(&mut record, wait)
+                .inspect_err(|_| self.acc.metrics.records_refused.increment());
+        }
+        self.interceptors.on_send(&mut record);
+        match self.enter(&mut record, wait) {
+            Ok(handle) => {
+                let interceptors = self.interceptors.clone();
+                let (topic, partition) = handle.topic_partition();
+                handle.observe(move |result| {
+                    let outcome = Outcome { topic: &topic, partition: Some(partition), result: &result };
+                    interceptors.on_acknowledgement(&outcome);
+                });
+                Ok(handle)
+            }
+            Err(error) => {
+                self.acc.metrics.records_refused.increment();
+                let result = Err(error);
+                let outcome =
+                    Outcome { topic: record.topic(), partition: record.partition_ref(), result: &result };
+                self.interceptors.on_acknowledgement(&outcome);
+                result.map(|_: crate::RecordMetadata| unreachable!("it is the error from above"))
+            }
+        }
+    }
+
+    #[inline]
+    fn enter(&self, record: &mut ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<DeliveryFuture, Error> {
+        self.status.check()?;
+        let topic = self.topic(record, wait)?;
+        let mut scratch = Scratch::take();
+        let result = self.serialize_and_append(record, &topic, &mut scratch, wait);
+        scratch.put_back();
+        result
+    }
+
+    /// The record's topic, with at least the partition that the record names.
+    #[inline]
+    fn topic(&self, record: &ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<TopicLease, Error> {
+        let lease = match self.acc.remembered(record.topic()) {
+            Some(lease) => lease,
+            None => self.topic_slowly(record.topic(), wait)?,
+        };
+        match record.partition_ref() {
+            None => Ok(lease),
+            Some(partition) => self.with_partition(lease, record.topic(), partition, wait),
+        }
+    }
+
+    #[cold]
+    fn topic_slowly(&self, name: &str, wait: Wait<'_>) -> Result<TopicLease, Error> {
+        check_topic_name(name)?;
+        self.acc.lease(name, wait).map_err(|problem| self.no_topic(name, None, wait, problem))
+    }
+
+    /// Waits for a partition that does not exist yet, as Java does: partitions may have been added.
+    fn with_partition(
+        &self,
+        lease: TopicLease,
+        name: &str,
+        partition: i32,
+        wait: Wait<'_>,
+    ) -> Result<TopicLease, Error> {
+        let Ok(at) = usize::try_from(partition) else {
+            return Err(Error::new(ErrorKind::Partitioning, format!("partition {partition} is negative")));
+        };
+        let known = lease.snapshot().map_or(0, |s| s.partitions.len());
+        if at < known {
+            return Ok(lease);
+        }
+        drop(lease);
+        match self.acc.resolve_topic(name, at, wait) {
+            Ok(_) => self.acc.lease(name, wait).map_err(|problem| self.no_topic(name, None, wait, problem)),
+            Err(problem) => Err(self.no_topic(name, Some((partition, known)), wait, problem)),
+        }
+    }
+
+    fn no_topic(
+        &self,
+        name: &str,
+        partition: Option<(i32, usize)>,
+        wait: Wait<'_>,
+        problem: NoTopic,
+    ) -> Error {
+        let cause = match problem {
+            NoTopic::Refused(error) => return error,
+            NoTopic::Timeout(cause) => cause.or_else(|| self.status.trouble()),
+        };
+        let when = if matches!(wait, Wait::Never) {
+            "yet, and this call does not wait"
+        } else {
+            "within max.block.ms"
+        };
+        let error = match partition {
+            Some((partition, known)) => Error::new(
+                ErrorKind::Partitioning,
+                format!("topic {name} has {known} partition(s), and no partition {partition} {when}"),
+            ),
+            None => Error::new(
+                ErrorKind::MetadataTimeout,
+                format!("the partitions of topic {name} are not known {when}"),
+            )
+            .with_retriable(true),
+        };
+        match cause {
+            Some(cause) => match cause.code() {
+                Some(code) => error.with_code(code).with_source(cause),
+                None => error.with_source(cause),
+            },
+            None => error,
+        }
+    }
+
+    #[inline]
+    fn serialize_and_append(
+        &self,
+        record: &mut ProducerRecord<'_, K, V>,
+        topic: &TopicLease,
+        scratch: &mut Scratch,
+        wait: Wait<'_>,
+    ) -> Result<DeliveryFuture, Error> {
+        let partition = record.partition_ref();
+        let timestamp = record.timestamp_ref();
+        let (name, key, value, headers) = record.parts_mut();
+        let key = match key {
+            None => None,
+            Some(key) => {
+                let mut cx = Context::new(name, headers, Role::Key);
+                Some(serialize(&*self.key, &mut cx, key, &mut scratch.key)?)
+            }
+        };
+        let value = match value {
+            None => None,
+            Some(value) => {
+                let mut cx = Context::new(name, headers, Role::Value);
+                Some(serialize(&*self.value, &mut cx, value, &mut scratch.value)?)
+            }
+        };
+        let target = match partition {
+            Some(partition) => Target::Partition(partition as usize),
+            None => self.choose(name, key, value, topic)?,
+        };
+        let body = RecordBody::new(key, value, headers.iter());
+        self.check_size(body.upper_bound())?;
+        let timestamp = timestamp.map_or_else(clock::coarse_wall_millis, clock::to_millis);
+        if timestamp < 0 {
+            let message = "the record's timestamp lies before 1970, which Kafka does not allow";
+            return Err(Error::new(ErrorKind::Misuse, message));
+        }
+        let size = |bytes: Option<&[u8]>| bytes.and_then(|b| u32::try_from(b.len()).ok());
+        let facts = RecordFacts { timestamp, key_size: size(key), value_size: size(value) };
+        self.acc.append(topic, target, &body, facts, wait)
+    }
+
+    #[inline]
+    fn choose(
+        &self,
+        name: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        topic: &TopicLease,
+    ) -> Result<Target, Error> {
+        let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
+        let Some(partitioner) = &self.partitioner else {
+            return Ok(match key.filter(|_| !self.ignore_keys) {
+                Some(key) => {
+                    let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
+                    Target::Partition(partition_for_key(key, count) as usize)
+                }
+                None => Target::Sticky,
+            });
+        };
+        let record = KeyedRecord::new(name, key, value);
+        let count = snapshot.partitions.len();
+        let choice = partitioner.partition(&record, &TopicView::new(&snapshot.infos)).map_err(|cause| {
+            Error::new(ErrorKind::Partitioning, "the partitioner failed").with_source(cause)
+        })?;
+        match choice {
+            Choice::Sticky => Ok(Target::Sticky),
+            Choice::Exact(partition) => match usize::try_from(partition) {
+                Ok(at) if at < count => Ok(Target::Partition(at)),
+                _ => Err(Error::new(
+                    ErrorKind::Partitioning,
+                    format!("the partitioner chose partition {partition} of {name}, which has {count}"),
+                )),
+            },
+        }
+    }
+
+    #[inline]
+    fn check_size(&self, upper_bound: usize) -> Result<(), Error> {
+        if upper_bound > self.max_request_size {
+            let limit = self.max_request_size;
+            return Err(too_large(upper_bound, "max.request.size", limit));
+        }
+        if !self.acc.can_hold(upper_bound) {
+            return Err(too_large(
+                upper_bound,
+                "buffer.memory",
+                self.acc.metrics_snapshot().buffer_total_bytes as usize,
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn known_partitions(&self, topic: &str, wait: Wait<'_>) -> Result<Vec<PartitionInfo>, Error> {
+        self.status.check()?;
+        check_topic_name(topic)?;
+        match self.acc.resolve_topic(topic, 0, wait) {
+            Ok((_, _, snapshot)) => Ok(snapshot.infos.clone()),
+            Err(problem) => Err(self.no_topic(topic, None, wait, problem)),
+        }
+    }
+}
+
+#[cold]
+fn too_large(size: usize, key: &str, limit: usize) -> Error {
+    let message =
+        format!("the record takes up to {size} bytes before compression, more than {key} ({limit})");
+    Error::new(ErrorKind::RecordTooLarge, message)
+}
+
+#[inline]
+fn serialize<'a, T: ?Sized>(
+    serializer: &dyn Serializer<T>,
+    cx: &mut Context<'_, '_>,
+    value: &'a T,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Error> {
+    let role = cx.role;
+    serializer.serialize(cx, value, scratch).map_err(|cause| not_serialized(role, cause))
+}
+
+#[cold]
+fn not_serialized(role: Role, cause: BoxError) -> Error {
+    let what = match role {
+        Role::Key => "key",
+        Role::Value => "value",
+    };
+    Error::new(ErrorKind::Serialization, format!("the {what} serializer failed")).with_source(cause)
+}
+
+/// Kafka's rules for topic names; checked here so that a typing error does not cost `max.block.ms`.
+fn check_topic_name(name: &str) -> Result<(), Error> {
+    const MAX: usize = 249;
+    let problem = if name.is_empty() {
+        "is empty"
+    } else if name == "." || name == ".." {
+        "is \".\" or \"..\""
+    } else if name.len() > MAX {
+        "is longer than 249 characters"
+    } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        "has characters other than ASCII letters, digits, '.', '_' and '-'"
+    } else {
+        return Ok(());
+    };
+    let shown: String = name.chars().take(MAX).collect();
+    Err(Error::new(ErrorKind::InvalidTopic, format!("illegal topic name {shown:?}: it {problem}")))
+}

@@ -1,0 +1,113 @@
+//! From the configuration to what each layer is told.
+
+use std::time::Duration;
+
+use crate::accumulator;
+use crate::config::{MetadataRecoveryStrategy, PartitionerName, ProducerConfig};
+use crate::driver::SocketSettings;
+use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings};
+use crate::error::Error;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Waits that a configuration may set to zero must not become busy loops.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// What `connections.max.idle.ms` = -1 comes to.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Settings that this version knows but cannot honour.
+pub(super) fn refuse_what_is_missing(config: &ProducerConfig, own_partitioner: bool) -> Result<(), Error> {
+    if config.transactional_id().is_some() {
+        return Err(Error::config("transactional.id", "transactions are not supported by this version yet"));
+    }
+    match config.partitioner() {
+        None | Some(PartitionerName::Default) => Ok(()),
+        Some(_) if own_partitioner => Ok(()),
+        Some(name) => Err(Error::config(
+            "partitioner.class",
+            format_args!(
+                "{} is not supported by this version yet; pass an object to KafkaProducerBuilder::partitioner",
+                name.name()
+            ),
+        )),
+    }
+}
+
+/// `client.id`, or a number of our own, as Java does.
+pub(super) fn client_id(config: &ProducerConfig) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    config
+        .client_id()
+        .map_or_else(|| format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed)), str::to_owned)
+}
+
+/// By then every record has an outcome: it expires, and a request that is under way is answered or given up.
+pub(super) fn patience(config: &ProducerConfig) -> Duration {
+    config.delivery_timeout().saturating_add(Duration::from_secs(5))
+}
+
+pub(super) fn accumulator(config: &ProducerConfig) -> accumulator::Settings {
+    accumulator::Settings {
+        batch_size: config.batch_size(),
+        linger: config.linger(),
+        buffer_memory: config.buffer_memory(),
+        broker_share: config.buffer_memory_per_broker_ratio(),
+        delivery_timeout: config.delivery_timeout(),
+        compression: config.compression(),
+        adaptive: config.partitioner_adaptive_partitioning_enable(),
+    }
+}
+
+pub(super) fn sockets(config: &ProducerConfig, client_id: &str) -> SocketSettings {
+    SocketSettings {
+        client_id: client_id.to_owned(),
+        send_buffer: config.send_buffer(),
+        receive_buffer: config.receive_buffer(),
+    }
+}
+
+pub(super) fn engine(config: &ProducerConfig, client_id: &str) -> EngineSettings {
+    let backoff = |initial: Duration, max: Duration| Backoff {
+        initial: initial.max(MIN_WAIT),
+        max: max.max(MIN_WAIT),
+        multiplier: config.retry_backoff_multiplier(),
+        jitter: config.retry_backoff_jitter(),
+    };
+    let servers = config.bootstrap_servers().iter();
+    EngineSettings {
+        client_id: client_id.to_owned(),
+        bootstrap: servers.map(|s| Address { host: Arc::from(s.host()), port: s.port() }).collect(),
+        acks: config.acks().wire(),
+        idempotent: config.idempotence(),
+        retries: config.retries(),
+        max_in_flight: config.max_in_flight_requests_per_connection(),
+        max_request_size: config.max_request_size(),
+        request_timeout: config.request_timeout(),
+        connections_max_idle: config.connections_max_idle().unwrap_or(NEVER),
+        retry_backoff: backoff(config.retry_backoff(), config.retry_backoff_max()),
+        reconnect_backoff: backoff(config.reconnect_backoff(), config.reconnect_backoff_max()),
+        setup_timeout: backoff(
+            config.socket_connection_setup_timeout(),
+            config.socket_connection_setup_timeout_max(),
+        ),
+        metadata: metadata(config, backoff(config.retry_backoff(), config.retry_backoff_max())),
+        allow_auto_create: true,
+        seed: seed(),
+    }
+}
+
+fn metadata(config: &ProducerConfig, backoff: Backoff) -> MetadataSettings {
+    let rebootstrap = config.metadata_recovery_strategy() == MetadataRecoveryStrategy::Rebootstrap;
+    MetadataSettings {
+        max_age: config.metadata_max_age().max(MIN_WAIT).min(NEVER),
+        max_idle: config.metadata_max_idle().min(NEVER),
+        backoff,
+        rebootstrap_after: rebootstrap.then(|| config.metadata_recovery_rebootstrap_trigger().min(NEVER)),
+    }
+}
+
+/// Random per producer, from the standard library's per-process keys: spreads jitter and the first bootstrap server.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
