@@ -1,5 +1,12 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "tests: helpers may panic and read the clock"
+)]
+
 mod backpressure;
 mod callbacks;
 mod chaos;
