@@ -23,9 +23,7 @@ fn inside<R: Send + 'static>(
 ) -> R {
     let (tx, rx) = bounded(1);
     let own = producer.clone();
-    producer
-        .send_with(ProducerRecord::new("t", b"x"), move |_| tx.send(call(&own)).unwrap())
-        .unwrap();
+    producer.send_with(ProducerRecord::new("t", b"x"), move |_| tx.send(call(&own)).unwrap()).unwrap();
     rx.recv_timeout(PATIENCE).expect("the callback ended")
 }
 
@@ -238,7 +236,9 @@ fn order_per_partition_holds_across_threads() {
             s.spawn(|| {
                 for _ in 0..500 {
                     let tx = tx.clone();
-                    let done = move |r: Result<RecordMetadata, Error>| tx.send(r.unwrap().offset().unwrap()).unwrap();
+                    let done = move |r: Result<RecordMetadata, Error>| {
+                        tx.send(r.unwrap().offset().unwrap()).unwrap()
+                    };
                     producer.send_with(ProducerRecord::new("t", b"x"), done).unwrap();
                 }
             });

@@ -138,7 +138,12 @@ fn judge(cluster: &MockCluster, sent: Vec<Sent>, may_repeat: bool) -> (usize, us
     (acknowledged, doubtful)
 }
 
-fn run(seed: u64, version: BrokerVersion, may_repeat: bool, config: fn(ProducerConfigBuilder) -> ProducerConfigBuilder) -> (usize, usize) {
+fn run(
+    seed: u64,
+    version: BrokerVersion,
+    may_repeat: bool,
+    config: fn(ProducerConfigBuilder) -> ProducerConfigBuilder,
+) -> (usize, usize) {
     let cluster = MockCluster::builder().brokers(3).version(version).topic("t", PARTITIONS).start().unwrap();
     let producer = open(config(fast(&cluster).request_timeout(ms(100)).batch_size(2_000)));
     let mut dice = Dice(seed);

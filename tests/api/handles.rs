@@ -1,6 +1,8 @@
 //! Handles: waiting, polling, awaiting, cloning, letting go, outliving.
 
-use crate::support::{AT_ONCE, PATIENCE, Producer, after, at_once, config, keep_log, logged, ms, open, timed};
+use crate::support::{
+    AT_ONCE, PATIENCE, Producer, after, at_once, config, keep_log, logged, ms, open, timed,
+};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{Acks, DeliveryFuture, ErrorKind, ProducerRecord};

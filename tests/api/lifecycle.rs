@@ -1,8 +1,8 @@
 //! The end, and what comes after: flush, purge, close, drop, threads.
 
 use crate::support::{
-    Manners, PATIENCE, Producer, Stranger, after, at_once, config, dead_address, eventually, gate, keep_log, logged, ms,
-    open, says,
+    Manners, PATIENCE, Producer, Stranger, after, at_once, config, dead_address, eventually, gate, keep_log,
+    logged, ms, open, says,
 };
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{DeliveryFuture, ErrorKind, ProducerConfig, ProducerRecord};

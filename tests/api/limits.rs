@@ -132,8 +132,9 @@ fn memory_comes_back_after_success_failure_and_timeout() {
     let timeouts = fast(&cluster).delivery_timeout(ms(200)).request_timeout(ms(100));
     let producer = open(timeouts.buffer_memory(1 << 20));
     let value = vec![7; 10_000];
-    let faults: [fn(Fault) -> Fault; 3] =
-        [Fault::drop_after, Fault::swallow_answer, |f| f.error_before(kafka_producer::protocol::ErrorCode::POLICY_VIOLATION)];
+    let faults: [fn(Fault) -> Fault; 3] = [Fault::drop_after, Fault::swallow_answer, |f| {
+        f.error_before(kafka_producer::protocol::ErrorCode::POLICY_VIOLATION)
+    }];
     for fault in faults {
         let fault = cluster.inject(fault(Fault::on(ApiKey::PRODUCE).always()));
         for _ in 0..200 {
@@ -156,8 +157,11 @@ fn brokers_that_stamp_records_themselves_tell_their_time() {
     let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
     let begin = SystemTime::now() - Duration::from_secs(1);
     for _ in 0..3 {
-        let metadata =
-            producer.send(ProducerRecord::new("t", b"x").partition(0).timestamp(ours)).unwrap().get().unwrap();
+        let metadata = producer
+            .send(ProducerRecord::new("t", b"x").partition(0).timestamp(ours))
+            .unwrap()
+            .get()
+            .unwrap();
         assert!(metadata.timestamp().unwrap() > begin, "the broker's time, not {ours:?}");
         let stored = cluster.records("t", 0).pop().unwrap();
         assert_eq!(metadata.timestamp_millis(), Some(stored.timestamp));
@@ -235,9 +239,10 @@ fn a_buffer_that_never_drains_is_an_error_with_its_reason() {
     producer.partitions_for("t").unwrap();
     cluster.pause_broker(1).unwrap();
     let value = vec![0; 10_000];
-    let error = std::iter::repeat_with(|| producer.send(ProducerRecord::new("t", &value)).map(|h| h.detach()))
-        .find_map(Result::err)
-        .unwrap();
+    let error =
+        std::iter::repeat_with(|| producer.send(ProducerRecord::new("t", &value)).map(|h| h.detach()))
+            .find_map(Result::err)
+            .unwrap();
     assert_eq!(error.kind(), ErrorKind::BufferExhausted, "{error}");
     assert!(!error.may_have_been_written());
     cluster.resume_broker(1).unwrap();

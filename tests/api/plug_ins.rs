@@ -103,7 +103,9 @@ fn a_chain_runs_in_order_and_sees_every_outcome_once() {
 
     // A user's callback and the interceptors.
     let (tx, rx) = crossbeam_channel::bounded(1);
-    producer.send_with(ProducerRecord::new("t", b"v"), move |r| tx.send(r.unwrap().offset()).unwrap()).unwrap();
+    producer
+        .send_with(ProducerRecord::new("t", b"v"), move |r| tx.send(r.unwrap().offset()).unwrap())
+        .unwrap();
     producer.flush().unwrap();
     assert_eq!((rx.try_recv().unwrap(), take().len()), (Some(1), 4));
 
@@ -215,14 +217,11 @@ fn plug_ins_are_closed_once_whatever_they_do() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let journal = Journal::default();
     let part = |name| Closer(name, journal.clone());
-    let producer = KafkaProducer::<[u8], [u8]>::builder(
-        config(&cluster).build().unwrap(),
-        part("key"),
-        part("value"),
-    )
-    .partitioner(part("partitioner"))
-    .build()
-    .unwrap();
+    let producer =
+        KafkaProducer::<[u8], [u8]>::builder(config(&cluster).build().unwrap(), part("key"), part("value"))
+            .partitioner(part("partitioner"))
+            .build()
+            .unwrap();
     producer.send(ProducerRecord::new("t", b"v").key(b"k")).unwrap().get().unwrap();
     let headers = &cluster.records("t", 0)[0].headers;
     let values: Vec<_> = headers.iter().map(|(_, v)| String::from_utf8_lossy(v.as_ref().unwrap())).collect();

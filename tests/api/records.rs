@@ -57,7 +57,8 @@ fn timestamps_are_the_record_s_own_or_the_time_of_send() {
     let producer = open(config(&cluster));
     // In one batch, up and down.
     let stamps = [1_700_000_000_123u64, 0, 4_000_000_000_000, 1];
-    let records = stamps.map(|ms| ProducerRecord::new("t", b"x").timestamp(UNIX_EPOCH + Duration::from_millis(ms)));
+    let records =
+        stamps.map(|ms| ProducerRecord::new("t", b"x").timestamp(UNIX_EPOCH + Duration::from_millis(ms)));
     let delivered = producer.send_all(records).unwrap().get().unwrap();
     for (metadata, ms) in delivered.iter().zip(stamps) {
         assert_eq!(metadata.timestamp_millis(), Some(ms as i64));
@@ -115,7 +116,8 @@ fn keys_may_be_ignored() {
 fn metadata_prints_as_topic_partition_offset() {
     let cluster = MockCluster::builder().topic("my-topic.1", 3).start().unwrap();
     let producer = open(config(&cluster));
-    let metadata = producer.send(ProducerRecord::new("my-topic.1", b"x").partition(2)).unwrap().get().unwrap();
+    let metadata =
+        producer.send(ProducerRecord::new("my-topic.1", b"x").partition(2)).unwrap().get().unwrap();
     assert_eq!(metadata.to_string(), "my-topic.1-2@0");
     assert_eq!((metadata.topic(), metadata.partition(), metadata.offset()), ("my-topic.1", 2, Some(0)));
 }

@@ -92,9 +92,8 @@ fn a_partition_that_does_not_exist() {
         after(ms(200), || producer.send(ProducerRecord::new("orders", b"x").partition(2)).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Partitioning);
     says(&error, &["orders", "has 2 partition", "no partition 2", "max.block.ms"]);
-    let error = at_once(|| {
-        producer.try_send(ProducerRecord::new("orders", b"x").partition(i32::MAX)).unwrap_err()
-    });
+    let error =
+        at_once(|| producer.try_send(ProducerRecord::new("orders", b"x").partition(i32::MAX)).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Partitioning);
     says(&error, &["orders", "2147483647", "does not wait"]);
     for negative in [-1, i32::MIN] {
@@ -208,8 +207,7 @@ fn serializers_that_fail_or_panic() {
             }
         }
     };
-    let producer =
-        KafkaProducer::<str, str>::new(config(&cluster).build().unwrap(), fussy, fussy).unwrap();
+    let producer = KafkaProducer::<str, str>::new(config(&cluster).build().unwrap(), fussy, fussy).unwrap();
     for (bad, word) in [("bad", "not today"), ("worse", "never")] {
         let as_key = producer.send(ProducerRecord::new("orders", "x").key(bad)).unwrap_err();
         says(&as_key, &["orders", "key serializer", word]);
@@ -302,16 +300,14 @@ fn contradictions_in_the_configuration_are_refused_with_both_keys() {
 #[test]
 fn what_this_version_lacks_is_refused_by_the_constructor() {
     let config = ProducerConfig::builder(["localhost:9092"]).transactional_id("t1").build().unwrap();
-    let error =
-        KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
+    let error = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     says(&error, &["transactional.id", "not supported"]);
     let config = ProducerConfig::builder(["localhost:9092"])
         .set("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner")
         .build()
         .unwrap();
-    let error =
-        KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
+    let error = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     says(&error, &["partitioner.class", "KafkaProducerBuilder::partitioner"]);
 }
@@ -321,8 +317,7 @@ fn send_all_tells_how_many_had_entered() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(config(&cluster));
     let topics = ["t", "t", "no such topic", "t"];
-    let error =
-        producer.send_all(topics.iter().map(|topic| ProducerRecord::new(topic, b"x"))).unwrap_err();
+    let error = producer.send_all(topics.iter().map(|topic| ProducerRecord::new(topic, b"x"))).unwrap_err();
     assert_eq!(error.entered(), 2);
     assert_eq!(error.failures().len(), 1);
     assert_eq!((error.failures()[0].0, error.failures()[0].1.kind()), (2, ErrorKind::InvalidTopic));

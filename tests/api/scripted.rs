@@ -50,8 +50,11 @@ impl ScriptedBroker {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (counts, produced) = (Arc::default(), Arc::default());
-        let broker =
-            Self { address: address.to_string(), counts: Arc::clone(&counts), produced: Arc::clone(&produced) };
+        let broker = Self {
+            address: address.to_string(),
+            counts: Arc::clone(&counts),
+            produced: Arc::clone(&produced),
+        };
         let shared = Arc::new(Shared { script, port: address.port(), counts, produced });
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -108,12 +111,8 @@ impl Shared {
     fn answer(&self, header: &RequestHeader<'_>, n: usize, body: &mut Reader<'_>) -> Vec<u8> {
         match header.api_key {
             ApiKey::API_VERSIONS => {
-                let served = [
-                    ApiKey::PRODUCE,
-                    ApiKey::METADATA,
-                    ApiKey::API_VERSIONS,
-                    ApiKey::INIT_PRODUCER_ID,
-                ];
+                let served =
+                    [ApiKey::PRODUCE, ApiKey::METADATA, ApiKey::API_VERSIONS, ApiKey::INIT_PRODUCER_ID];
                 let range = |key: ApiKey| {
                     let versions = key.versions().unwrap();
                     let max = if key == ApiKey::PRODUCE { 12 } else { *versions.end() };
