@@ -1,5 +1,7 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod backpressure;
 mod callbacks;
 mod chaos;
