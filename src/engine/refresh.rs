@@ -231,7 +231,7 @@ impl Engine {
         epoch: i32,
         now: Instant,
     ) -> bool {
-        if !self.nodes.get(&leader).is_some_and(|n| !n.retired) {
+        if self.nodes.get(&leader).is_none_or(|n| n.retired) {
             return false;
         }
         let Some(known) = self.metadata.topics.get_mut(topic).and_then(|t| t.partitions.get_mut(partition))

@@ -30,7 +30,9 @@ fn nothing_is_believed_of_a_broken_frame() {
     for fault in faults {
         let mut story = Story::going(|_| {});
         story.fault(fault(produce()));
-        (0..3).for_each(|_| drop(story.send(0)));
+        (0..3).for_each(|_| {
+            story.send(0);
+        });
         story.all_acked(ms(1000));
         assert_eq!(story.written(0), 4);
         assert_eq!(story.metrics().epoch_bumps, 0);
@@ -49,7 +51,9 @@ fn a_partition_that_an_answer_leaves_out_is_asked_about_again() {
         left -= 1;
         rewrite(version, frame, |r| r.responses.clear())
     }));
-    (0..3).for_each(|_| drop(story.send(0)));
+    (0..3).for_each(|_| {
+        story.send(0);
+    });
     story.all_acked(ms(1000));
     assert_eq!(story.written(0), 4);
     story.audit();
@@ -67,7 +71,9 @@ fn an_answer_twice_for_one_partition_counts_once() {
             r.responses.extend(again);
         })
     }));
-    (0..3).for_each(|n| drop(story.send(n)));
+    (0..3).for_each(|n| {
+        story.send(n);
+    });
     story.all_acked(ms(1000));
     story.audit();
 }

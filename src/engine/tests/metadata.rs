@@ -108,7 +108,9 @@ fn a_broker_that_hangs_while_connecting_does_not_keep_the_next_from_being_asked(
 fn partitions_of_a_broker_that_left_find_their_new_leader() {
     let mut story = Story::going(|_| {});
     story.world.stop_broker(1);
-    (0..3).for_each(|p| drop(story.send(p)));
+    (0..3).for_each(|p| {
+        story.send(p);
+    });
     story.all_acked(ms(3000));
     story.world.engine.metadata.invalidate(story.world.now);
     story.pass(ms(3000));

@@ -15,7 +15,9 @@ fn plain(s: &mut Setup) {
 fn one_request_in_flight_keeps_the_order_without_idempotence() {
     let mut story = Story::going(plain);
     story.fault(produce().times(2).error_before(NO_REPLICAS));
-    (0..6).for_each(|_| drop(story.send(0)));
+    (0..6).for_each(|_| {
+        story.send(0);
+    });
     story.all_acked(ms(2000));
     story.audit();
 }
@@ -91,7 +93,9 @@ fn a_repeat_waits_for_its_backoff_also_in_a_partition_with_more_to_send() {
         s.engine.max_in_flight = 1;
     });
     story.fault(produce().times(3).error_before(NO_REPLICAS));
-    (0..20).for_each(|n| drop(story.send(n % 3)));
+    (0..20).for_each(|n| {
+        story.send(n % 3);
+    });
     story.pass(ms(60));
     assert_eq!(story.batches(0).len(), 2, "one repeat at the earliest after 80 ms");
     story.all_acked(ms(3000));
@@ -112,7 +116,9 @@ fn a_broker_that_does_not_name_it_is_not_asked_again_and_again() {
     let mut story = Story::going(|s| s.cluster.version = BrokerVersion::V2_8);
     // The metadata lags behind.
     story.fault(produce().always().error_before(ErrorCode::NOT_LEADER_OR_FOLLOWER));
-    (0..10).for_each(|_| drop(story.send(0)));
+    (0..10).for_each(|_| {
+        story.send(0);
+    });
     story.pass(ms(300));
     let (tries, asked) = (story.batches(0).len(), story.requests(ApiKey::METADATA));
     assert!(tries <= 9, "{tries} attempts");
@@ -174,7 +180,9 @@ fn a_producer_id_that_is_refused_ends_everything() {
 fn timers_do_not_pile_up() {
     let mut story = Story::going(|s| s.acc.linger = ms(2));
     for _ in 0..500 {
-        (0..3).for_each(|p| drop(story.send(p)));
+        (0..3).for_each(|p| {
+            story.send(p);
+        });
         story.pass(ms(3));
     }
     assert!(story.world.engine.timers.len() <= 3);
@@ -188,7 +196,9 @@ fn purge_ends_what_waits_and_what_is_in_flight() {
     story.fault(produce().delay(ms(300)));
     let flying = story.send(0);
     story.pass(ms(2));
-    (0..10).for_each(|_| drop(story.send(0)));
+    (0..10).for_each(|_| {
+        story.send(0);
+    });
     let error = crate::error::Error::new(ErrorKind::Purged, "purged");
     let now = story.world.now;
     story.world.engine.drop_everything(&error, now);

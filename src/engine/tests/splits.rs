@@ -66,7 +66,9 @@ fn every_split_halves() {
     let mut story = Story::new(large_batches(1 << 20));
     story.fault(Fault::on(ApiKey::PRODUCE).times(1).error_before(ErrorCode::MESSAGE_TOO_LARGE));
     // The last record is larger than all others together.
-    [10, 10, 10, 10, 10, 10, 10, 1500].iter().for_each(|n| drop(story.send_sized(0, *n)));
+    [10, 10, 10, 10, 10, 10, 10, 1500].iter().for_each(|n| {
+        story.send_sized(0, *n);
+    });
     story.all_acked(ms(1000));
     let batches: Vec<i32> = story.batches(0).iter().map(|b| b.records).collect();
     assert_eq!(batches, [8, 7, 1]);
@@ -80,7 +82,9 @@ fn what_expired_in_flight_is_not_split() {
         s.acc.delivery_timeout = ms(300);
     });
     story.fault(produce().delay(ms(400)).error_before(ErrorCode::MESSAGE_TOO_LARGE));
-    (0..5).for_each(|_| drop(story.send(0)));
+    (0..5).for_each(|_| {
+        story.send(0);
+    });
     story.pass(ms(500));
     assert_eq!(story.ledger.pending(), 0);
     assert_eq!(story.metrics().batches_split, 0);
@@ -99,7 +103,9 @@ fn parts_stand_before_what_was_behind_them() {
         s.acc.batch_size = 1000;
     });
     for _ in 0..5 {
-        (0..12).for_each(|_| drop(story.send_sized(0, 100)));
+        (0..12).for_each(|_| {
+            story.send_sized(0, 100);
+        });
         story.pass(ms(1));
     }
     story.all_acked(ms(3000));
