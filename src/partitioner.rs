@@ -81,7 +81,7 @@ pub trait Partitioner: Send + Sync {
     ///
     /// # Errors
     /// The partitioner's own cause; `send` reports it as
-    /// [`ErrorKind::Partitioning`](crate::ErrorKind::Partitioning).
+    /// [`ErrorKind::Partitioning`](crate::ErrorKind::Partitioning). A panic is caught and reported likewise.
     fn partition(&self, record: &KeyedRecord<'_>, topic: &TopicView<'_>) -> Result<Choice, BoxError>;
 
     /// Called once when the producer closes.

@@ -55,7 +55,8 @@ pub trait Serializer<T: ?Sized>: Send + Sync {
     /// The bytes of `value`.
     ///
     /// # Errors
-    /// The serializer's own cause; `send` reports it as [`ErrorKind::Serialization`](crate::ErrorKind::Serialization).
+    /// The serializer's own cause; `send` reports it as [`ErrorKind::Serialization`](crate::ErrorKind::Serialization). A
+    /// panic is caught and reported likewise.
     fn serialize<'a>(
         &self,
         cx: &mut Context<'_, '_>,

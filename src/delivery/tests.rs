@@ -271,3 +271,43 @@ fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
         assert_eq!(*seen.lock(), 4);
     }
 }
+
+#[test]
+fn clones_of_a_handle_count_as_one_and_who_looks_through_one_has_seen_it() {
+    let (owner, batch) = batch();
+    let handles: Vec<_> = (0..3).map(|i| DeliveryFuture::new(batch.clone(), i, FACTS)).collect();
+    let clones = handles.clone();
+    end(&batch, failed());
+    assert!(clones[0].get().is_err());
+    drop(clones);
+    assert!(handles[1].clone().try_get().is_some());
+    assert_eq!(*owner.unseen.lock(), 0);
+    drop(handles);
+    assert_eq!(*owner.unseen.lock(), 1, "the third");
+    let seen = DeliveryFuture::new(batch, 3, FACTS);
+    assert!(seen.get().is_err());
+    drop(seen.clone());
+    drop(seen);
+    assert_eq!(*owner.unseen.lock(), 1);
+}
+
+#[test]
+fn callbacks_nobody_takes_run_all_the_same() {
+    let (owner, batch) = batch();
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let note = |n: u32| {
+        let ran = ran.clone();
+        move |result: Result<RecordMetadata, Error>| {
+            ran.lock().push((n, result.is_ok()));
+            assert!(n != 1, "a callback that panics");
+        }
+    };
+    for n in 0..3 {
+        Place::new(&batch, n, FACTS).call_back(note(n));
+    }
+    batch.complete(delivered(0), drop);
+    assert_eq!(*ran.lock(), [(0, true), (1, true), (2, true)]);
+    DeliveryFuture::new(batch, 3, FACTS).on_complete(note(3));
+    owner.late.lock().clear();
+    assert_eq!(ran.lock().last(), Some(&(3, true)));
+}

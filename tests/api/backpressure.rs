@@ -1,6 +1,6 @@
 //! Memory: what happens when it does not drain, and that it all comes back.
 
-use crate::support::{PATIENCE, Producer, after, at_once, config, eventually, gate, ms, open, says};
+use crate::support::{PATIENCE, Producer, after, at_once, config, eventually, gate, meet, ms, open, says};
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{ErrorKind, ProducerConfigBuilder, ProducerRecord};
 use std::sync::Mutex;
@@ -36,6 +36,7 @@ fn fill(
 fn a_buffer_that_never_drains_is_an_error_at_the_deadline() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(small(&cluster).max_block(ms(200)));
+    meet(&producer, "t");
     producer.send(ProducerRecord::new("t", b"x")).unwrap().get().unwrap();
     cluster.pause_broker(1).unwrap();
     let (handles, error) = at_once(|| fill(&producer, "t", 0));
@@ -71,7 +72,7 @@ fn a_buffer_that_never_drains_is_an_error_at_the_deadline() {
 fn send_all_midway_into_a_full_buffer_tells_how_many_entered() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(small(&cluster).max_block(ms(100)));
-    producer.partitions_for("t").unwrap();
+    meet(&producer, "t");
     cluster.pause_broker(1).unwrap();
     let value = [7; 1000];
     let error = producer.send_all((0..200).map(|_| ProducerRecord::new("t", &value))).unwrap_err();
@@ -89,6 +90,7 @@ fn send_all_midway_into_a_full_buffer_tells_how_many_entered() {
 fn a_stalled_broker_keeps_to_its_share_and_others_go_on() {
     let cluster = MockCluster::builder().brokers(2).topic("t", 2).start().unwrap();
     let producer = open(small(&cluster).max_block(ms(200)));
+    meet(&producer, "t");
     let (stalled, lively) = (0, 1);
     assert_ne!(cluster.leader("t", stalled), cluster.leader("t", lively));
     for partition in [stalled, lively] {
@@ -145,7 +147,7 @@ fn close_wakes_senders_that_wait_for_memory_or_metadata() {
 fn a_slow_callback_holds_its_batch_s_memory_so_that_memory_stays_bounded() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(small(&cluster).max_block(ms(200)));
-    producer.partitions_for("t").unwrap();
+    meet(&producer, "t");
     let (open_gate, closed) = gate();
     producer.send_with(ProducerRecord::new("t", b"slow"), move |_| closed.recv().unwrap_or(())).unwrap();
     let value = [7; 1000];

@@ -1,6 +1,6 @@
 //! Interceptors: what they change, what they see, in which order, and that their panics cost nothing.
 
-use crate::support::{PATIENCE, config, keep_log, logged, ms};
+use crate::support::{PATIENCE, config, keep_log, logged, meet, ms};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::serializer::Context;
@@ -76,6 +76,7 @@ fn a_chain_runs_in_order_and_sees_every_outcome_once() {
     let producer = build(config(&cluster).max_block(ms(100)), |b| {
         b.interceptor(Scribe("A", journal.clone())).interceptor(Scribe("B", journal.clone()))
     });
+    meet(&producer, "t");
     let take = || std::mem::take(&mut *journal.lock().unwrap());
 
     producer.send(ProducerRecord::new("t", b"v")).unwrap().get().unwrap();

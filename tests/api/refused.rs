@@ -1,6 +1,6 @@
 //! Records and configurations that are refused: each with an error that names the thing.
 
-use crate::support::{PATIENCE, after, at_once, config, dead_address, ms, open, says};
+use crate::support::{PATIENCE, after, at_once, config, dead_address, meet, ms, open, says};
 use kafka_producer::mock::MockCluster;
 use kafka_producer::partitioner::from_fn;
 use kafka_producer::{
@@ -88,6 +88,7 @@ fn the_broker_s_own_limit_is_an_error_of_the_record() {
 fn a_partition_that_does_not_exist() {
     let cluster = MockCluster::builder().topic("orders", 2).start().unwrap();
     let producer = open(config(&cluster).max_block(ms(200)).retry_backoff(ms(10)).retry_backoff_max(ms(20)));
+    meet(&producer, "orders");
     let error =
         after(ms(200), || producer.send(ProducerRecord::new("orders", b"x").partition(2)).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Partitioning);

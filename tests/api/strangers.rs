@@ -1,10 +1,11 @@
 //! Bootstrap addresses that are not what they should be: nobody, somebody else, silence.
 
 use crate::support::{
-    AT_ONCE, Manners, PATIENCE, Stranger, after, at_once, cause, config, dead_address, ms, open, says, timed,
+    AT_ONCE, Manners, PATIENCE, Producer, Stranger, after, at_once, cause, config, dead_address, eventually,
+    meet, ms, open, says, timed,
 };
 use kafka_producer::mock::MockCluster;
-use kafka_producer::{ErrorKind, ProducerConfig, ProducerConfigBuilder, ProducerRecord};
+use kafka_producer::{Error, ErrorKind, ProducerConfig, ProducerConfigBuilder, ProducerRecord};
 
 fn at<'s>(servers: impl IntoIterator<Item = &'s str>) -> ProducerConfigBuilder {
     ProducerConfig::builder(servers)
@@ -16,10 +17,17 @@ fn at<'s>(servers: impl IntoIterator<Item = &'s str>) -> ProducerConfigBuilder {
         .reconnect_backoff_max(ms(20))
 }
 
+/// Waits until the producer has met the trouble that it is to report.
+fn troubled(producer: &Producer) {
+    let met = |e: Error| std::error::Error::source(&e).is_some();
+    eventually(|| producer.connect(ms(10)).is_err_and(met));
+}
+
 #[test]
 fn nobody_listening_is_an_error_at_the_deadline_with_its_cause() {
     let address = dead_address();
     let producer = at_once(|| open(at([address.as_str()])));
+    troubled(&producer);
     let error = after(ms(300), || producer.send(ProducerRecord::new("orders", b"x")).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::MetadataTimeout);
     assert!(error.is_retriable() && !error.may_have_been_written() && !error.is_fatal());
@@ -57,6 +65,7 @@ fn a_peer_that_speaks_something_else_is_named() {
         let stranger = Stranger::start(manners);
         let address = stranger.address();
         let producer = open(at([address.as_str()]));
+        troubled(&producer);
         let error = after(ms(300), || producer.send(ProducerRecord::new("orders", b"x")).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::MetadataTimeout, "{manners:?}: {error}");
         says(&error, &["orders", &address]);
@@ -72,6 +81,7 @@ fn a_silent_peer_is_given_up_after_request_timeout() {
     let stranger = Stranger::start(Manners::Silent);
     let address = stranger.address();
     let producer = open(at([address.as_str()]));
+    troubled(&producer);
     let error = after(ms(300), || producer.send(ProducerRecord::new("orders", b"x")).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::MetadataTimeout);
     says(&error, &["orders", &address, "did not answer", "request.timeout.ms"]);
@@ -94,6 +104,7 @@ fn a_peer_that_closes_at_once_is_told_apart() {
     let stranger = Stranger::start(Manners::ClosesAtOnce);
     let address = stranger.address();
     let producer = open(at([address.as_str()]));
+    troubled(&producer);
     let error = after(ms(300), || producer.send(ProducerRecord::new("orders", b"x")).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::MetadataTimeout);
     says(&error, &["orders", &address, "closed the connection at once", "TLS"]);
@@ -139,6 +150,7 @@ fn a_producer_opened_while_brokers_are_down_works_once_they_are_up() {
 fn an_unknown_topic_is_named_with_the_broker_s_reason() {
     let cluster = MockCluster::builder().auto_create(false).topic("there", 1).start().unwrap();
     let producer = open(config(&cluster).max_block(ms(300)).retry_backoff(ms(10)).retry_backoff_max(ms(20)));
+    meet(&producer, "there");
     let error = after(ms(300), || producer.send(ProducerRecord::new("orders", b"x")).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::MetadataTimeout);
     assert_eq!(error.code(), Some(kafka_producer::protocol::ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));

@@ -32,6 +32,12 @@ pub(crate) fn open(config: ProducerConfigBuilder) -> Producer {
     KafkaProducer::new(config, StringSerializer, BytesSerializer).expect("a producer")
 }
 
+/// Waits for the topic's metadata, however short the producer's own deadline is and busy the machine.
+#[track_caller]
+pub(crate) fn meet(producer: &Producer, topic: &str) {
+    eventually(|| producer.partitions_for(topic).is_ok());
+}
+
 /// What `call` returns, and how long it took.
 #[expect(clippy::disallowed_methods, reason = "the tests' one clock, to judge how long a call took")]
 pub(crate) fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
