@@ -81,7 +81,14 @@ pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
 pub use interceptor::{Interceptor, Outcome};
 pub use metrics::MetricsSnapshot;
-pub use partitioner::{Choice, PartitionInfo, Partitioner};
+pub use partitioner::{Choice, PartitionInfo, Partitioner, TypedPartitioner};
 pub use producer::{KafkaProducer, KafkaProducerBuilder};
 pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
-pub use serializer::{BytesSerializer, Serializer, StringSerializer};
+#[cfg(feature = "json")]
+pub use serializer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use serializer::UuidSerializer;
+pub use serializer::{
+    BooleanSerializer, BytesSerializer, DefaultSerializer, DoubleSerializer, FloatSerializer,
+    IntegerSerializer, LongSerializer, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+};

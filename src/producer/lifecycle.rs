@@ -3,6 +3,7 @@
 //! Runs on application threads. Every wait has a deadline, and none of these may be called where it would wait for
 //! itself: on the callback thread.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::KafkaProducer;
@@ -12,7 +13,8 @@ use crate::clock;
 use crate::delivery::on_callback_thread;
 use crate::driver::Command;
 use crate::error::{Error, ErrorKind};
-use crate::partitioner::PartitionInfo;
+use crate::partitioner::{PartitionInfo, TypedPartitioner};
+use crate::serializer::Serializer;
 use crate::sync::atomic::Ordering;
 
 /// How much longer than its timeout a close waits for the sender thread to say that it is done.
@@ -152,12 +154,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if self.plug_ins_closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.key.close();
-        self.value.close();
+        close_all(&*self.key, &*self.value, self.partitioner.as_deref());
         self.interceptors.close();
-        if let Some(partitioner) = &self.partitioner {
-            partitioner.close();
-        }
     }
 
     fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
@@ -173,6 +171,26 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         match self.status.trouble() {
             Some(trouble) => error.with_source(trouble),
             None => error,
+        }
+    }
+}
+
+/// A panic in one does not keep the others from being closed.
+pub(super) fn close_all<K: ?Sized, V: ?Sized>(
+    key: &dyn Serializer<K>,
+    value: &dyn Serializer<V>,
+    partitioner: Option<&dyn TypedPartitioner<K, V>>,
+) {
+    let close_partitioner = || partitioner.map_or((), |p| p.close());
+    let each: [(&str, &dyn Fn()); 3] = [
+        ("key serializer", &|| key.close()),
+        ("value serializer", &|| value.close()),
+        ("partitioner", &close_partitioner),
+    ];
+    for (what, close) in each {
+        // What it breaks inside is its own, and it is not used any more.
+        if catch_unwind(AssertUnwindSafe(close)).is_err() {
+            log::error!(target: "kafka_producer::producer", "the {what} panicked in close; ignored");
         }
     }
 }

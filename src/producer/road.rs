@@ -11,7 +11,7 @@ use crate::clock;
 use crate::delivery::{DeliveryFuture, RecordFacts};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::interceptor::Outcome;
-use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, partition_for_key};
+use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, TypedRecord, partition_for_key};
 use crate::protocol::record::RecordBody;
 use crate::record::ProducerRecord;
 use crate::serializer::{Context, Role, Serializer};
@@ -181,24 +181,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     ) -> Result<DeliveryFuture, Error> {
         let partition = record.partition_ref();
         let timestamp = record.timestamp_ref();
-        let (name, key, value, headers) = record.parts_mut();
-        let key = match key {
-            None => None,
-            Some(key) => {
-                let mut cx = Context::new(name, headers, Role::Key);
-                Some(serialize(&*self.key, &mut cx, key, &mut scratch.key)?)
-            }
-        };
-        let value = match value {
-            None => None,
-            Some(value) => {
-                let mut cx = Context::new(name, headers, Role::Value);
-                Some(serialize(&*self.value, &mut cx, value, &mut scratch.value)?)
-            }
-        };
+        let (name, typed_key, typed_value, headers) = record.parts_mut();
+        let mut cx = Context::new(name, headers, Role::Key);
+        let key = serialize(&*self.key, &mut cx, typed_key, &mut scratch.key)?;
+        cx.role = Role::Value;
+        let value = serialize(&*self.value, &mut cx, typed_value, &mut scratch.value)?;
+        let headers = &*headers;
         let target = match partition {
             Some(partition) => Target::Partition(partition as usize),
-            None => self.choose(name, key, value, topic)?,
+            None => {
+                let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
+                self.choose(&TypedRecord::new(typed_key, typed_value, serialized), topic)?
+            }
         };
         let body = RecordBody::new(key, value, headers.iter());
         self.check_size(body.upper_bound())?;
@@ -213,16 +207,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     #[inline]
-    fn choose(
-        &self,
-        name: &str,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        topic: &TopicLease,
-    ) -> Result<Target, Error> {
+    fn choose(&self, record: &TypedRecord<'_, K, V>, topic: &TopicLease) -> Result<Target, Error> {
         let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
         let Some(partitioner) = &self.partitioner else {
-            return Ok(match key.filter(|_| !self.ignore_keys) {
+            return Ok(match record.serialized.key.filter(|_| !self.ignore_keys) {
                 Some(key) => {
                     let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
                     Target::Partition(partition_for_key(key, count) as usize)
@@ -230,9 +218,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
                 None => Target::Sticky,
             });
         };
-        let record = KeyedRecord::new(name, key, value);
         let count = snapshot.partitions.len();
-        let choice = partitioner.partition(&record, &TopicView::new(&snapshot.infos)).map_err(|cause| {
+        let choice = partitioner.choose(record, &TopicView::new(&snapshot.infos)).map_err(|cause| {
             Error::new(ErrorKind::Partitioning, "the partitioner failed").with_source(cause)
         })?;
         match choice {
@@ -241,7 +228,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
                 Ok(at) if at < count => Ok(Target::Partition(at)),
                 _ => Err(Error::new(
                     ErrorKind::Partitioning,
-                    format!("the partitioner chose partition {partition} of {name}, which has {count}"),
+                    format!(
+                        "the partitioner chose partition {partition} of {}, which has {count}",
+                        record.serialized.topic
+                    ),
                 )),
             },
         }
@@ -284,20 +274,17 @@ fn too_large(size: usize, key: &str, limit: usize) -> Error {
 fn serialize<'a, T: ?Sized>(
     serializer: &dyn Serializer<T>,
     cx: &mut Context<'_, '_>,
-    value: &'a T,
+    value: Option<&'a T>,
     scratch: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Error> {
+) -> Result<Option<&'a [u8]>, Error> {
+    let Some(value) = value else { return Ok(None) };
     let role = cx.role;
     serializer.serialize(cx, value, scratch).map_err(|cause| not_serialized(role, cause))
 }
 
 #[cold]
 fn not_serialized(role: Role, cause: BoxError) -> Error {
-    let what = match role {
-        Role::Key => "key",
-        Role::Value => "value",
-    };
-    Error::new(ErrorKind::Serialization, format!("the {what} serializer failed")).with_source(cause)
+    Error::new(ErrorKind::Serialization, format!("the {} serializer failed", role.name())).with_source(cause)
 }
 
 /// Kafka's rules for topic names; checked here so that a typing error does not cost `max.block.ms`.
