@@ -156,9 +156,11 @@ impl RecordAccumulator {
     /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
-        let queue_len =
-            |at: usize| snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog());
-        let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
+        let stalled = self.stalled.read();
+        let writable = |p: &&Arc<PartitionEntry>| p.leader() != NO_LEADER && !stalled.contains(&p.leader());
+        let queue_len = |at: usize| snapshot.partitions.get(at).filter(writable).map(|p| p.backlog());
+        let adaptive = self.settings.adaptive;
+        let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next());
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
@@ -299,28 +301,4 @@ pub(super) fn body_of(pool: &Arc<MemoryPool>, leader: i32, bytes: &[u8]) -> Body
     let mut list = ChunkList::new(first, size);
     list.across(&mut chunks).put(bytes);
     Body::new(list, bytes.len(), pool.clone())
-}
-
-/// A random number per thread (xorshift): it only has to spread the sticky choice.
-fn random() -> u64 {
-    thread_local! {
-        static STATE: Cell<u64> = const { Cell::new(0) };
-    }
-    STATE.with(|state| {
-        let mut x = state.get();
-        if x == 0 {
-            x = seed();
-        }
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        state.set(x);
-        x >> 11
-    })
-}
-
-/// The standard library's per-process random keys, so that processes and threads start apart.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() | 1
 }

@@ -123,6 +123,9 @@ impl Threads {
         let client_id = settings::client_id(config);
         let acc =
             RecordAccumulator::new(settings::accumulator(config, adaptive), Arc::new(Metrics::default()));
+        if let Some(timeout) = config.partitioner_availability_timeout() {
+            acc.set_availability_timeout(timeout);
+        }
         let status = Arc::new(Status::default());
         let callbacks = Callbacks::start(acc.id)?;
         acc.set_callback_sink(callbacks.sink());
