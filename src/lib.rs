@@ -92,3 +92,8 @@ pub use serializer::{
     BooleanSerializer, BytesSerializer, DefaultSerializer, DoubleSerializer, FloatSerializer,
     IntegerSerializer, LongSerializer, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
 };
+
+/// The examples of README.md, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -11,7 +11,7 @@ use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
-use super::{Lost, RecordAccumulator, TopicLease, closed_error};
+use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, RecordFacts};
 use crate::error::{Error, ErrorKind};
@@ -112,6 +112,10 @@ impl RecordAccumulator {
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let mut switched = false;
+        // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
+        if let Some(entry) = topic.entry() {
+            entry.mark_used();
+        }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
             match self.append_to(entry, route, record, facts, wait)? {
@@ -275,18 +279,20 @@ impl RecordAccumulator {
         }
         self.sealer.try_help(|seal| {
             let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
-            let lost = Lost::of(batch.get());
             match seal(batch) {
                 Ok(sealed) => {
-                    let sealed = self.learn_ratio(entry, sealed);
+                    self.learn_ratio(entry, &sealed);
                     entry.queue.lock().put_sealed(place, sealed);
                 }
-                Err(error) => {
+                Err((batch, error)) => {
                     entry.queue.lock().forget_sealing(place);
-                    self.fail_lost(entry, &lost, error);
+                    self.fail(entry, &batch, error);
                 }
             }
             self.signals.partition(entry);
+            if let Some(error) = self.dead.get() {
+                self.abandon(error);
+            }
         });
     }
 }

@@ -351,4 +351,16 @@ impl PartitionQueue {
             .sum();
         closed + self.open.as_ref().map_or(0, |open| u64::from(open.count()))
     }
+
+    /// As if the clock had not moved while the batches were begun.
+    #[cfg(test)]
+    pub(super) fn same_instant(&mut self) {
+        let mut first = None;
+        for slot in &mut self.slots {
+            if let Slot::Closed(batch) = slot {
+                let created = *first.get_or_insert(batch.get().created);
+                batch.set_created(created);
+            }
+        }
+    }
 }

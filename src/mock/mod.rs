@@ -65,3 +65,7 @@ pub use producer::MockProducer;
 pub use stats::ClusterStats;
 pub use stored::{BatchInfo, StoredRecord};
 pub use versions::BrokerVersion;
+
+/// The engine's simulation drives the cluster in virtual time.
+#[cfg(test)]
+pub(crate) use state::{ClusterOptions, ClusterState, Then};
