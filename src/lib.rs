@@ -50,7 +50,8 @@
 //! [`mock::MockCluster`] is a Kafka cluster inside the process, on real sockets, with faults to inject.
 //!
 //! # Features
-//! `gzip`, `snappy`, `lz4` (on by default, pure Rust); `zstd` compiles C.
+//! `gzip`, `snappy`, `lz4` (on by default, pure Rust); `zstd` compiles C; `json` and `uuid` bring `JsonSerializer` and
+//! `UuidSerializer`.
 //!
 //! # Log levels
 //! With the `log` crate, targets `kafka_producer::*`: `error`, the producer became unusable or a callback panicked;

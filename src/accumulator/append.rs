@@ -164,7 +164,7 @@ impl RecordAccumulator {
         let writable = |p: &&Arc<PartitionEntry>| p.leader() != NO_LEADER && !stalled.contains(&p.leader());
         let queue_len = |at: usize| snapshot.partitions.get(at).filter(writable).map(|p| p.backlog());
         let adaptive = self.settings.adaptive;
-        let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next());
+        let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive));
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }

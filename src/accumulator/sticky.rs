@@ -41,9 +41,7 @@ pub(super) fn choose(
     last
 }
 
-/// Numbers that lie evenly in `u64` however many are taken: the golden ratio's multiples. With them partitions of equal
-/// weight get the same number of turns within a few, where random choices would differ by the root of that number. Begins
-/// at random, so that producers do not walk in step.
+/// Numbers to choose by. Begins at random, so that producers do not walk in step.
 #[derive(Debug)]
 pub(super) struct Spread(AtomicU64);
 
@@ -53,10 +51,22 @@ impl Spread {
         Self(AtomicU64::new(RandomState::new().build_hasher().finish()))
     }
 
-    pub(super) fn next(&self) -> u64 {
+    /// Without weights the golden ratio's multiples, which lie evenly however many are taken: partitions get the same
+    /// number of turns within a few, where random ones would differ by the root of that number. Weights change with every
+    /// choice, and a regular walk over a table that answers it can fall into step with it: there they are mixed to be
+    /// as good as random.
+    pub(super) fn next(&self, weighted: bool) -> u64 {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0.fetch_add(GOLDEN, Ordering::Relaxed)
+        let next = self.0.fetch_add(GOLDEN, Ordering::Relaxed);
+        if weighted { mix(next) } else { next }
     }
+}
+
+/// SplitMix64's finalizer: every bit of the input changes half of the output's.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 #[cfg(test)]
@@ -67,7 +77,7 @@ mod tests {
         let spread = Spread::new();
         let mut counts = vec![0; lens.len()];
         for _ in 0..turns {
-            counts[choose(lens.len(), |at| lens[at], adaptive, spread.next())] += 1;
+            counts[choose(lens.len(), |at| lens[at], adaptive, spread.next(false))] += 1;
         }
         counts
     }
@@ -93,6 +103,19 @@ mod tests {
         assert_close(&counts(&lens, true, 10_000), &[4000, 0, 1000, 5000]);
         assert_close(&counts(&lens, false, 10_000), &[3333, 0, 3333, 3333]);
         assert_eq!(counts(&lens, true, 1000)[1], 0);
+    }
+
+    #[test]
+    fn weighted_choices_are_as_good_as_random() {
+        let spread = Spread::new();
+        let mut counts = [0usize; 4];
+        let mut last = 0;
+        for _ in 0..40_000 {
+            // The last choice weighs less than the others, as right after its batch was closed.
+            last = choose(4, |at| Some(u32::from(at == last)), true, spread.next(true));
+            counts[last] += 1;
+        }
+        assert!(counts.iter().all(|n| n.abs_diff(10_000) < 500), "{counts:?}");
     }
 
     #[test]

@@ -245,12 +245,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
             }
         };
         counter.increment();
-        if let Some(callbacks) = batch.complete(outcome) {
-            self.owner.call_back(callbacks);
-            while let Some(more) = batch.more_callbacks() {
-                self.owner.call_back(more);
-            }
-        }
+        batch.complete(outcome, |callbacks| self.owner.call_back(callbacks));
     }
 
     /// Those pending now: a callback may send more.
