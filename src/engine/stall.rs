@@ -2,7 +2,8 @@
 //!
 //! Looked at whenever there is something to drain, on the sender thread; the sticky choice then passes their partitions
 //! over. A broker is back as soon as it has room, or nothing waits for it any more: unlike Java's, which never clears a
-//! broker whose batches expired.
+//! broker whose batches expired. As in Java a partition that waits for itself does not count, such as one whose very
+//! first batch has no answer yet: that broker is noticed by its other partitions, or when the connection ends.
 
 use std::time::Instant;
 
