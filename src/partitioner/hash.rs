@@ -93,8 +93,8 @@ impl Hash {
             Self::Crc32 => crc32(key),
             Self::Murmur2 => to_positive(murmur2(key)).unsigned_abs(),
             // sarama takes the remainder first and its absolute value then, which comes to the same.
-            Self::Fnv1aAbsolute => fnv1a(key).cast_signed().unsigned_abs(),
-            Self::Fnv1aPositive => to_positive(fnv1a(key).cast_signed()).unsigned_abs(),
+            Self::Fnv1aAbsolute => (fnv1a(key) as i32).unsigned_abs(),
+            Self::Fnv1aPositive => to_positive(fnv1a(key) as i32).unsigned_abs(),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Partitioner for HashPartitioner {
         let count = topic.partition_count().max(1).unsigned_abs();
         let partition = self.hash.of(record.key.unwrap_or_default()) % count;
         // Less than a count that was an i32.
-        Ok(Choice::Exact(partition.cast_signed()))
+        Ok(Choice::Exact(partition as i32))
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
             (b"", 0x7ee3_623b),
         ];
         for (key, hash) in cases {
-            assert_eq!(fnv1a(key).cast_signed().unsigned_abs(), hash, "{}", String::from_utf8_lossy(key));
+            assert_eq!((fnv1a(key) as i32).unsigned_abs(), hash, "{}", String::from_utf8_lossy(key));
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
         let mut negative = 0;
         for n in 0..1000u32 {
             let key = n.to_be_bytes();
-            let hash = fnv1a(&key).cast_signed();
+            let hash = fnv1a(&key) as i32;
             let remainder = hash % 10;
             assert_eq!(place(default, Some(&key), 10), Some(remainder.abs()));
             assert_eq!(place(reference, Some(&key), 10), Some((hash & i32::MAX) % 10));

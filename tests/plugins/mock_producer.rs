@@ -111,7 +111,8 @@ fn flush_and_close_acknowledge_and_after_close_nothing_enters() {
 fn each_operation_can_be_made_to_fail() {
     let mock = Mock::auto_complete();
     let boom = || MockError::new(ErrorKind::BufferExhausted, "full").retriable();
-    let calls: [(Operation, &dyn Fn() -> Result<(), Error>); 4] = [
+    type Call<'a> = &'a dyn Fn() -> Result<(), Error>;
+    let calls: [(Operation, Call<'_>); 4] = [
         (Operation::Send, &|| mock.send(ProducerRecord::new("t", b"v")).map(DeliveryFuture::detach)),
         (Operation::Flush, &|| mock.flush_timeout(Duration::ZERO)),
         (Operation::PartitionsFor, &|| mock.partitions_for("t").map(|p| assert_eq!(p.len(), 1))),

@@ -1,6 +1,6 @@
 //! Where records go: by name, by object, evenly, and away from brokers that take nothing.
 
-use crate::support::{PATIENCE, config};
+use crate::support::config;
 use kafka_producer::config::PartitionerName;
 use kafka_producer::mock::MockCluster;
 use kafka_producer::partitioner::{
@@ -11,7 +11,7 @@ use kafka_producer::{
     BoxError, Choice, ErrorKind, KafkaProducer, Partitioner, ProducerConfigBuilder, ProducerRecord,
 };
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Producer = KafkaProducer<str, [u8]>;
 
@@ -273,12 +273,11 @@ fn brokers_that_take_nothing_are_passed_over_and_come_back() {
         place(&producer, ProducerRecord::new("t", b"v").partition(partition));
     }
     cluster.pause_broker(2).unwrap();
-    let began = Instant::now();
     let mut in_a_row = 0;
     let mut stuck = Vec::new();
     // Every second record would go to the broker that stands still.
     while in_a_row < 40 {
-        assert!(began.elapsed() < PATIENCE, "it is still chosen");
+        assert!(stuck.len() < 500, "it is still chosen");
         let handle = producer.send(ProducerRecord::new("t", b"v")).unwrap();
         match handle.get_timeout(Duration::from_millis(50)) {
             Some(result) => {
@@ -294,9 +293,7 @@ fn brokers_that_take_nothing_are_passed_over_and_come_back() {
     assert!(stuck.len() >= 2, "one in flight and one that had no room");
     cluster.resume_broker(2).unwrap();
     stuck.iter().for_each(|handle| assert!(handle.get().is_ok()));
-    let began = Instant::now();
-    while place(&producer, ProducerRecord::new("t", b"v")) != 1 {
-        assert!(began.elapsed() < PATIENCE, "it is not chosen again");
-    }
+    let back = (0..10_000).any(|_| place(&producer, ProducerRecord::new("t", b"v")) == 1);
+    assert!(back, "it is not chosen again");
     producer.close().unwrap();
 }

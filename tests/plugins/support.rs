@@ -3,9 +3,6 @@
 use kafka_producer::mock::{MockCluster, StoredRecord};
 use kafka_producer::{ProducerConfig, ProducerConfigBuilder};
 
-/// Long enough that only a hang reaches it.
-pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// The cluster's address and a builder to go on with.
 pub(crate) fn config(cluster: &MockCluster) -> ProducerConfigBuilder {
     ProducerConfig::builder(cluster.bootstrap_servers().split(','))
