@@ -14,25 +14,6 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// For simulations: what this thread takes for the present.
-#[cfg(test)]
-pub(crate) mod virtual_time {
-    use std::cell::Cell;
-    use std::time::Instant;
-
-    thread_local! {
-        static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
-    }
-
-    pub(crate) fn set(at: Option<Instant>) {
-        NOW.set(at);
-    }
-
-    pub(super) fn get() -> Option<Instant> {
-        NOW.get()
-    }
-}
-
 /// Milliseconds since the Unix epoch, as Kafka stamps records, exact to the millisecond.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn wall_millis() -> i64 {
@@ -75,4 +56,23 @@ pub(crate) fn from_millis(millis: i64) -> Option<SystemTime> {
 pub(crate) fn deadline(now: Instant, wait: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     now.checked_add(wait.min(CENTURY)).unwrap_or(now)
+}
+
+/// For simulations: what this thread takes for the present.
+#[cfg(test)]
+pub(crate) mod virtual_time {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    thread_local! {
+        static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn set(at: Option<Instant>) {
+        NOW.set(at);
+    }
+
+    pub(super) fn get() -> Option<Instant> {
+        NOW.get()
+    }
 }

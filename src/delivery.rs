@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::record::RecordMetadata;
+use crate::record::{RecordMetadata, TopicPartition};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +22,7 @@ mod send_all;
 
 pub(crate) use completion::{
     BatchCompletion, BatchOwner, CallbackEntry, Outcome, PendingCallbacks, SplitPart, enter_callback_thread,
-    on_callback_thread,
+    on_callback_thread, run_callback,
 };
 pub use send_all::{SendAll, SendAllError};
 
@@ -51,7 +51,33 @@ pub struct DeliveryFuture {
     value_size: u32,
     /// Whether someone saw the outcome through this handle; an unseen failure is counted and logged.
     observed: AtomicBool,
+    /// Whether there are clones, which count as one: the batch knows how many are left.
+    shared: AtomicBool,
     timestamp: i64,
+}
+
+/// Where a record entered, to add callbacks while its batch cannot end yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'p> {
+    batch: &'p Arc<BatchCompletion>,
+    index: u32,
+    facts: RecordFacts,
+}
+
+impl<'p> Place<'p> {
+    #[inline]
+    pub(crate) fn new(batch: &'p Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
+        Self { batch, index, facts }
+    }
+
+    /// Runs `done` with the outcome, on the callback thread.
+    pub(crate) fn call_back(&self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
+        BatchCompletion::add_callback(self.batch, CallbackEntry::new(self.index, self.facts, Box::new(done)));
+    }
+
+    pub(crate) fn topic_partition(&self) -> &'p TopicPartition {
+        self.batch.topic_partition()
+    }
 }
 
 const NULL_SIZE: u32 = u32::MAX;
@@ -65,6 +91,7 @@ impl DeliveryFuture {
             key_size: facts.key_size.unwrap_or(NULL_SIZE),
             value_size: facts.value_size.unwrap_or(NULL_SIZE),
             observed: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
             timestamp: facts.timestamp,
         }
     }
@@ -102,25 +129,24 @@ impl DeliveryFuture {
 
     /// Runs `done` with the outcome, on the producer's callback thread, also if the outcome is known already.
     ///
-    /// Callbacks of one partition run in the order of the records. Panics are caught and logged.
+    /// Callbacks of one partition that are added before their records end run in the order of the records. Panics are
+    /// caught and logged. Once the producer is closed there is no callback thread: `done` runs in this call.
     pub fn on_complete(self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
         self.observed.store(true, Ordering::Relaxed);
         let facts = self.facts();
         BatchCompletion::add_callback(&self.batch, CallbackEntry::new(self.index, facts, Box::new(done)));
     }
 
-    /// [`on_complete`](Self::on_complete) for an observer of the producer's own, beside whoever holds the handle.
-    pub(crate) fn observe(&self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
-        BatchCompletion::add_callback(
-            &self.batch,
-            CallbackEntry::new(self.index, self.facts(), Box::new(done)),
-        );
-    }
-
     /// Where the record goes.
+    #[cfg(test)]
     pub(crate) fn topic_partition(&self) -> (Arc<str>, i32) {
         let tp = self.batch.topic_partition();
         (tp.topic.clone(), tp.partition)
+    }
+
+    /// Lets go of a record whose outcome a callback will see.
+    pub(crate) fn leave_to_callback(self) {
+        self.observed.store(true, Ordering::Relaxed);
     }
 
     /// Lets go of the record: it is sent all the same. A failure is counted, seen by interceptors and logged.
@@ -147,10 +173,12 @@ impl DeliveryFuture {
                 return Some(self.see(&batch, index, outcome));
             }
             if batch.owned_by_this_callback_thread() {
-                return Some(Err(Error::new(
+                let error = Error::new(
                     ErrorKind::Misuse,
                     "get() on a pending handle inside a callback would wait for itself; use on_complete()",
-                )));
+                );
+                // Nothing is known of the record, so nothing may be promised.
+                return Some(Err(error.with_maybe_written(true)));
             }
             batch.hurry();
             if !batch.wait_for_change(deadline) {
@@ -171,13 +199,24 @@ fn resolve(batch: &Arc<BatchCompletion>, index: u32) -> (Arc<BatchCompletion>, u
 
 impl Clone for DeliveryFuture {
     fn clone(&self) -> Self {
-        Self::new(self.batch.clone(), self.index, self.facts())
+        let clone = Self::new(self.batch.clone(), self.index, self.facts());
+        if self.observed.load(Ordering::Relaxed) {
+            clone.observed.store(true, Ordering::Relaxed);
+        } else {
+            self.batch.shared(self.index);
+            self.shared.store(true, Ordering::Relaxed);
+            clone.shared.store(true, Ordering::Relaxed);
+        }
+        clone
     }
 }
 
 impl Drop for DeliveryFuture {
     fn drop(&mut self) {
-        if !self.observed.load(Ordering::Relaxed) {
+        let observed = self.observed.load(Ordering::Relaxed);
+        let shared = self.shared.load(Ordering::Relaxed);
+        let unseen = if shared { self.batch.last_unseen(self.index, observed) } else { !observed };
+        if unseen {
             self.batch.dropped_unseen(self.index);
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::PluginConfig;
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, panic_text};
 use crate::record::{ProducerRecord, RecordMetadata};
 
 /// What an interceptor is told at the end of a record.
@@ -90,7 +90,8 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Interceptors<K, V> {
 
 fn guarded(method: &str, call: impl FnOnce()) {
     // The interceptor is shared and immutable from here; what it breaks inside is its own.
-    if catch_unwind(AssertUnwindSafe(call)).is_err() {
-        log::error!(target: "kafka_producer::interceptor", "an interceptor panicked in {method}; ignored");
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
+        let text = panic_text(&*panic);
+        log::error!(target: "kafka_producer::interceptor", "an interceptor panicked in {method}; ignored: {text}");
     }
 }

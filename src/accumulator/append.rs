@@ -13,7 +13,7 @@ use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
-use crate::delivery::{DeliveryFuture, RecordFacts};
+use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{Error, ErrorKind};
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
@@ -68,6 +68,16 @@ pub(crate) enum Target {
     Sticky,
 }
 
+/// Where a record went.
+enum Went {
+    /// Into a batch. `switch`: records without a key should go elsewhere from now on.
+    In { future: DeliveryFuture, switch: bool },
+    /// Nowhere: the partition's batch was full, and the record may go to another partition.
+    Full,
+    /// Nowhere: the leader's share of memory is taken, and the record may go to another leader.
+    Crowded,
+}
+
 /// What an append holds while it tries; goes back where it came from if it is not used.
 struct Held<'a> {
     acc: &'a RecordAccumulator,
@@ -96,7 +106,8 @@ impl Drop for Held<'_> {
 }
 
 impl RecordAccumulator {
-    /// Appends `record`; returns its handle.
+    /// Appends `record`; returns its handle. `entered` is called while the partition is locked, so that callbacks
+    /// stand in the order of the records whichever threads send them; it may register them and nothing else.
     ///
     /// # Errors
     /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
@@ -107,32 +118,44 @@ impl RecordAccumulator {
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let mut switched = false;
+        // Leaders whose share of memory is taken; no allocation while there is none.
+        let mut crowded: Vec<i32> = Vec::new();
         // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
         if let Some(entry) = topic.entry() {
             entry.mark_used();
         }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
-            match self.append_to(entry, route, record, facts, wait)? {
-                Some((future, switch)) => {
+            let leader = entry.leader();
+            let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
+            let went = self.append_to((entry, route), record, facts, wait, entered, may_leave)?;
+            match went {
+                Went::In { future, switch } => {
                     if switch {
-                        self.next_sticky(topic);
+                        self.next_sticky(topic, &[]);
                     }
                     return Ok(future);
                 }
-                None => {
-                    self.next_sticky(topic);
+                Went::Full => {
+                    self.next_sticky(topic, &crowded);
+                    switched = true;
+                }
+                Went::Crowded => {
+                    crowded.push(leader);
+                    self.next_sticky(topic, &crowded);
                     switched = true;
                 }
             }
         }
     }
 
+    #[inline]
     fn destination<'t>(
         &self,
         topic: &'t TopicLease,
@@ -144,7 +167,7 @@ impl RecordAccumulator {
             Target::Partition(at) => (at, Route::Fixed),
             Target::Sticky => {
                 let sticky = topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed)) as usize;
-                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic) };
+                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic, &[]) };
                 (at, if switched { Route::StickyHere } else { Route::Sticky })
             }
         };
@@ -157,27 +180,41 @@ impl RecordAccumulator {
         }
     }
 
-    /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
-    fn next_sticky(&self, topic: &TopicLease) -> usize {
+    /// Whether a record that may go anywhere could leave a crowded leader's partition for another leader's.
+    fn has_other_leader(&self, topic: &TopicLease, leader: i32, crowded: &[i32]) -> bool {
+        // Shares apply only then; and the list is walked only for a record that found no memory.
+        self.pool.shares_apply()
+            && topic.snapshot().is_some_and(|s| {
+                let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
+                s.partitions.iter().any(|p| elsewhere(p.leader()))
+            })
+    }
+
+    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one
+    /// after the other; the last stays.
+    fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
         let stalled = self.stalled.read();
-        let writable = |p: &&Arc<PartitionEntry>| p.leader() != NO_LEADER && !stalled.contains(&p.leader());
-        let queue_len = |at: usize| snapshot.partitions.get(at).filter(writable).map(|p| p.backlog());
+        let open = |l: i32| l != NO_LEADER && !crowded.contains(&l) && !stalled.contains(&l);
+        let queue_len =
+            |at: usize| snapshot.partitions.get(at).filter(|p| open(p.leader())).map(|p| p.backlog());
         let adaptive = self.settings.adaptive;
         let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive));
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
 
-    /// `None` if the record should go to another partition.
+    /// One partition. `may_leave`: the record goes elsewhere rather than wait for a leader's share of memory.
+    #[inline(always)]
     fn append_to<'r, H>(
         &self,
-        entry: &Arc<PartitionEntry>,
-        route: Route,
+        (entry, route): (&Arc<PartitionEntry>, Route),
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
-    ) -> Result<Option<(DeliveryFuture, bool)>, Error>
+        entered: &mut impl FnMut(Place<'_>),
+        may_leave: impl Fn() -> bool,
+    ) -> Result<Went, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
@@ -191,22 +228,33 @@ impl RecordAccumulator {
                 fresh: &mut held.fresh,
                 pool: &self.pool,
             };
-            let result = entry.queue.lock().try_append(record, facts.timestamp, route, &mut supplies);
+            let mut queue = entry.queue.lock();
+            let result = queue.try_append(record, facts.timestamp, route, &mut supplies);
+            if let Append::Done { completion, index, .. } = &result {
+                entered(Place::new(completion, *index, facts));
+            }
+            drop(queue);
             match result {
                 Append::Done { completion, index, notify, switch } => {
                     if notify {
                         self.signals.partition(entry);
                         self.help_sealing(entry, wait);
                     }
-                    return Ok(Some((DeliveryFuture::new(completion, index, facts), switch)));
+                    return Ok(Went::In { future: DeliveryFuture::new(completion, index, facts), switch });
                 }
-                Append::NeedsChunks(chunks) => self.supply(&mut held, chunks, wait)?,
+                Append::NeedsChunks(chunks) => {
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
+                }
                 Append::NeedsBatch { chunks, notify } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
                     if notify {
                         self.signals.partition(entry);
                     }
-                    self.supply(&mut held, chunks, wait)?;
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
                     if held.fresh.is_none() {
                         held.fresh = Some(self.fresh(entry)?);
                     }
@@ -214,7 +262,7 @@ impl RecordAccumulator {
                 Append::Switch => {
                     self.signals.partition(entry);
                     self.help_sealing(entry, wait);
-                    return Ok(None);
+                    return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
             }
@@ -227,14 +275,23 @@ impl RecordAccumulator {
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1) })
     }
 
-    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
-    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait<'_>) -> Result<(), Error> {
+    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some. `false`: the
+    /// leader's share is taken and the record `may_leave`.
+    fn supply(
+        &self,
+        held: &mut Held<'_>,
+        chunks: usize,
+        wait: Wait<'_>,
+        may_leave: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
         if chunks == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let leader = held.entry.leader();
-        if self.pool.try_take(leader, chunks, &mut held.spare).is_ok() {
-            return Ok(());
+        match self.pool.try_take(leader, chunks, &mut held.spare) {
+            Ok(()) => return Ok(true),
+            Err(Bound::BrokerShare) if may_leave() => return Ok(false),
+            Err(Bound::BufferMemory | Bound::BrokerShare | Bound::Closed) => {}
         }
         let wanted = chunks + held.spare.len();
         held.release();
@@ -249,7 +306,7 @@ impl RecordAccumulator {
                 taken
             }
         };
-        taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
+        taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {

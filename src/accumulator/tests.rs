@@ -115,7 +115,7 @@ fn append(
     wait: Wait<'_>,
 ) -> Result<DeliveryFuture, Error> {
     let lease = acc.lease("t", wait).map_err(|_| closed_error())?;
-    acc.append(&lease, target, &RecordBody::without_headers(None, Some(value)), facts(), wait)
+    acc.append(&lease, target, &RecordBody::without_headers(None, Some(value)), facts(), wait, &mut |_| {})
 }
 
 fn delivered(base: i64) -> Outcome {

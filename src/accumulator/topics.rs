@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::partitioner::PartitionInfo;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, RwLock};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 
 /// What is known of a topic at one moment; replaced as a whole.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ struct TopicState {
     known: Vec<Arc<PartitionEntry>>,
     /// The producer closed: the last word.
     closed: Option<Error>,
+    /// The partition numbers that threads wait for, one entry each.
+    awaited: Vec<usize>,
     /// Why there is no newer snapshot: permanent for this metadata, or the last cause seen while retrying.
     problem: Option<Problem>,
 }
@@ -98,6 +100,20 @@ impl TopicEntry {
         deadline: Instant,
     ) -> Result<(u64, Arc<TopicSnapshot>), NoTopic> {
         let mut state = self.state.lock();
+        state.awaited.push(partition);
+        let result = self.wait_locked(&mut state, partition, deadline);
+        if let Some(at) = state.awaited.iter().position(|p| *p == partition) {
+            state.awaited.swap_remove(at);
+        }
+        result
+    }
+
+    fn wait_locked(
+        &self,
+        state: &mut MutexGuard<'_, TopicState>,
+        partition: usize,
+        deadline: Instant,
+    ) -> Result<(u64, Arc<TopicSnapshot>), NoTopic> {
         let mut late = false;
         loop {
             if let Some(snapshot) = &state.snapshot {
@@ -111,8 +127,15 @@ impl TopicEntry {
             if late {
                 return Err(NoTopic::Timeout(state.problem.as_ref().map(|p| p.error.clone())));
             }
-            late = self.changed.wait_until(&mut state, deadline).timed_out();
+            late = self.changed.wait_until(state, deadline).timed_out();
         }
+    }
+
+    /// Sender: whether somebody waits for a partition that the topic does not have (yet).
+    pub(crate) fn awaits_more(&self) -> bool {
+        let state = self.state.lock();
+        let count = state.snapshot.as_ref().map_or(0, |s| s.partitions.len());
+        state.awaited.iter().any(|at| *at >= count)
     }
 
     /// Forgets a final refusal, so that a new wait asks the brokers again.

@@ -1,11 +1,13 @@
 //! The completion of one batch: set once, by whoever ends the batch, seen by all of its handles.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::Instant;
 
 use super::{Callback, RecordFacts};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::record::{RecordMetadata, TopicPartition};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -65,11 +67,32 @@ pub(crate) struct PendingCallbacks {
 
 impl PendingCallbacks {
     /// Hands each callback, with its record's outcome, to `run` in the order of the records.
-    pub(crate) fn run_each(self, mut run: impl FnMut(Callback, Result<RecordMetadata, Error>)) {
+    pub(crate) fn run_each(mut self, run: impl FnMut(Callback, Result<RecordMetadata, Error>)) {
+        self.take_each(run);
+    }
+
+    fn take_each(&mut self, mut run: impl FnMut(Callback, Result<RecordMetadata, Error>)) {
+        let entries = std::mem::take(&mut self.entries);
         let Some(outcome) = self.batch.outcome() else { return };
-        for entry in self.entries {
+        for entry in entries {
             run(entry.done, outcome.of_record(&self.batch.topic_partition, entry.index, entry.facts));
         }
+    }
+}
+
+/// Callbacks that find the callback thread gone, since the producer was closed, run where that is noticed: each runs
+/// once, whatever happens.
+impl Drop for PendingCallbacks {
+    fn drop(&mut self) {
+        self.take_each(run_callback);
+    }
+}
+
+/// Runs a user's callback; what it breaks is its own.
+pub(crate) fn run_callback(done: Callback, result: Result<RecordMetadata, Error>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| done(result))) {
+        let text = panic_text(&*panic);
+        log::error!(target: "kafka_producer::callbacks", "a callback panicked; ignored: {text}");
     }
 }
 
@@ -103,6 +126,15 @@ struct Waiters {
     /// The callbacks that came before the end are on their way; later ones follow them directly.
     handed_over: bool,
     wakers: Vec<Waker>,
+    /// Records whose handle was cloned before anybody had looked.
+    clones: BTreeMap<u32, Clones>,
+}
+
+/// The handles of one record.
+struct Clones {
+    left: u32,
+    /// Somebody looked through one of them.
+    seen: bool,
 }
 
 /// In `unseen`: whoever ended the batch has read the count. Bigger than any batch.
@@ -220,7 +252,10 @@ impl BatchCompletion {
         if self.parts.set(parts.into_boxed_slice()).is_err() {
             return;
         }
-        let Waiters { callbacks, wakers, .. } = std::mem::take(&mut *self.waiters.lock());
+        let mut waiters = self.waiters.lock();
+        let (callbacks, wakers) =
+            (std::mem::take(&mut waiters.callbacks), std::mem::take(&mut waiters.wakers));
+        drop(waiters);
         callbacks.into_iter().for_each(|entry| Self::add_callback(self, entry));
         if self.is_urgent() {
             for part in self.parts.get().into_iter().flatten() {
@@ -295,6 +330,25 @@ impl BatchCompletion {
             waiters.wakers.push(own);
         }
         true
+    }
+
+    /// The handle of record `index`, or one of its clones, is cloned.
+    pub(super) fn shared(&self, index: u32) {
+        let mut waiters = self.waiters.lock();
+        waiters.clones.entry(index).or_insert(Clones { left: 1, seen: false }).left += 1;
+    }
+
+    /// One of several handles of record `index` goes; whether it is the last, and nobody looked through any.
+    pub(super) fn last_unseen(&self, index: u32, observed: bool) -> bool {
+        let mut waiters = self.waiters.lock();
+        let Some(clones) = waiters.clones.get_mut(&index) else { return false };
+        clones.seen |= observed;
+        clones.left -= 1;
+        let (last, seen) = (clones.left == 0, clones.seen);
+        if last {
+            waiters.clones.remove(&index);
+        }
+        last && !seen
     }
 
     /// The handle of record `index` went away and nobody had looked through it.

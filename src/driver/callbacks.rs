@@ -1,15 +1,15 @@
 //! The callback thread: user callbacks and interceptor acknowledgements, in order, panics caught.
 //!
-//! Its queue is bounded by memory: a batch's body comes along and is held until its callbacks have run.
+//! Its queue is bounded by memory: a batch's body comes along and is held until its callbacks have run. A callback that
+//! comes after the thread has ended runs on the thread that brings it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::accumulator::{Body, CallbackSink};
-use crate::delivery::{PendingCallbacks, enter_callback_thread};
+use crate::delivery::{PendingCallbacks, enter_callback_thread, run_callback};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Arc, Mutex};
 
@@ -17,6 +17,8 @@ enum Job {
     Run(PendingCallbacks, Option<Arc<Body>>),
     /// Says that everything before it has run.
     Barrier(Sender<()>),
+    /// Wait for this, then stop behind what has been queued meanwhile.
+    Last(Box<dyn FnOnce() + Send>, Sender<Job>),
     Stop,
 }
 
@@ -45,7 +47,7 @@ impl Callbacks {
     pub(crate) fn sink(&self) -> CallbackSink {
         let jobs = self.jobs.clone();
         Box::new(move |callbacks, body| {
-            // After close the thread is gone, and so is whoever would have waited for the callback.
+            // After close the thread is gone; what it cannot take is dropped here, and runs as it is dropped.
             let _ = jobs.send(Job::Run(callbacks, body));
         })
     }
@@ -57,18 +59,25 @@ impl Callbacks {
         self.jobs.send(Job::Barrier(done)).is_err() || barrier.recv_deadline(deadline).is_ok()
     }
 
-    /// Lets the thread end once it has run what is queued, and waits for that until `deadline`.
+    /// Lets the thread end once it has run what is queued, and waits for that until `deadline`. May be called again, and
+    /// by several threads: each waits.
     pub(crate) fn stop(&self, deadline: Instant) -> bool {
         let _ = self.jobs.send(Job::Stop);
-        let Some(thread) = self.thread.lock().take() else { return true };
         let (done, barrier) = bounded(1);
         if self.jobs.send(Job::Barrier(done)).is_ok() {
             // The thread drops its end of the queue, and with it the barrier, as it ends.
-            if matches!(barrier.recv_deadline(deadline), Err(crossbeam_channel::RecvTimeoutError::Timeout)) {
+            if matches!(barrier.recv_deadline(deadline), Err(RecvTimeoutError::Timeout)) {
                 return false;
             }
         }
-        thread.join().is_ok()
+        let thread = self.thread.lock().take();
+        thread.is_none_or(|thread| thread.join().is_ok())
+    }
+
+    /// On the callback thread itself, which cannot wait for its own end: it ends once `last` has returned, there, and
+    /// what was queued until then has run.
+    pub(crate) fn stop_after(&self, last: impl FnOnce() + Send + 'static) {
+        let _ = self.jobs.send(Job::Last(Box::new(last), self.jobs.clone()));
     }
 }
 
@@ -77,16 +86,15 @@ fn run(id: u64, queue: &Receiver<Job>) {
     for job in queue {
         match job {
             Job::Run(callbacks, body) => {
-                callbacks.run_each(|done, result| {
-                    // What the callback breaks is its own.
-                    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-                        log::error!(target: "kafka_producer::callbacks", "a callback panicked; ignored");
-                    }
-                });
+                callbacks.run_each(run_callback);
                 drop(body);
             }
             Job::Barrier(done) => {
                 let _ = done.send(());
+            }
+            Job::Last(wait, jobs) => {
+                wait();
+                let _ = jobs.send(Job::Stop);
             }
             Job::Stop => return,
         }

@@ -79,9 +79,14 @@ impl Status {
         true
     }
 
-    /// Records that `close` had to fail.
-    pub(crate) fn lost(&self) -> u64 {
-        self.state.lock().lost
+    /// Whether the sender thread has ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Records that `close` had to fail; told once.
+    pub(crate) fn take_lost(&self) -> u64 {
+        std::mem::take(&mut self.state.lock().lost)
     }
 
     // ---- sender thread ------------------------------------------------------

@@ -294,7 +294,7 @@ impl PartAnswer {
         let indexed = |(index, message): (i32, Option<&str>)| {
             Some((u32::try_from(index).ok()?, message.map(str::to_owned)))
         };
-        let errors = part.record_errors.clone().into_iter();
+        let errors = part.record_errors.into_iter();
         Self {
             sent,
             code: part.error_code,

@@ -174,7 +174,7 @@ impl Engine {
         connection.next_expiry = connection.next_expiry.into_iter().chain(expiry).min();
         let frame = match self.produce_frame(version, correlation, &parcels) {
             Ok(frame) => frame,
-            Err(problem) => return self.fail_unsent(parcels, &problem),
+            Err(problem) => return self.fail_unsent(parcels, problem),
         };
         let metrics = &self.acc.metrics;
         metrics.produce_requests.increment();
@@ -212,7 +212,7 @@ impl Engine {
     fn topic_id(&self, number: u32) -> TopicId {
         let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
         let topic = partition.and_then(|p| self.metadata.topics.get(&p.entry.tp.topic));
-        topic.map_or(TopicId::default(), |t| t.id)
+        topic.map_or_else(TopicId::default, |t| t.id)
     }
 
     fn produce_frame(&self, version: i16, correlation: i32, parcels: &[Sent]) -> Result<Frame, EncodeError> {
@@ -234,7 +234,7 @@ impl Engine {
         let mut batches = Vec::with_capacity(parcels.len());
         for topic in parcels.chunk_by(same_topic) {
             let name = topic.first().and_then(|s| self.tp_of(s)).map_or("", |(topic, _)| topic);
-            let id = topic.first().map_or(TopicId::default(), |s| s.topic_id);
+            let id = topic.first().map_or_else(TopicId::default, |s| s.topic_id);
             request.topic(name, &id, topic.len())?;
             for sent in topic {
                 let index = self.tp_of(sent).map_or(0, |(_, index)| index);

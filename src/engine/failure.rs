@@ -155,8 +155,9 @@ impl Engine {
     /// Ends everything, in flight or not: `purge`, or a close whose time is over. What is in flight may be written.
     pub(crate) fn drop_everything(&mut self, error: &Error, now: Instant) {
         self.take_signals(now);
-        self.fail_everything(error);
+        // In this order, so that callbacks hear of a partition's records in theirs.
         self.end_in_flight(|_, _| true, error);
+        self.fail_everything(error);
     }
 
     /// Closes a broker's connection, if any; what was in flight counts as lost.

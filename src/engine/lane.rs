@@ -48,11 +48,15 @@ pub(crate) struct Lane {
     established: bool,
     /// What is in flight went to an earlier leader: nothing follows it to the new one before it is answered.
     moved: bool,
+    /// What is in flight is sent again after an attempt that may have been appended. A broker knows a duplicate among
+    /// the last five batches only, and up to four came behind that attempt: anything more would push it out.
+    in_doubt: bool,
 }
 
 impl Lane {
     pub(crate) fn gate(&self) -> Gate {
-        if !self.in_flight.is_empty() && (self.moved || self.recovers() || !self.may_pipeline()) {
+        let alone = self.moved || self.in_doubt || self.recovers() || !self.may_pipeline();
+        if alone && !self.in_flight.is_empty() {
             return Gate::Wait;
         }
         if self.orphans > 0 {
@@ -168,6 +172,7 @@ impl Lane {
     }
 
     pub(crate) fn sent(&mut self, parcel: &Parcel) {
+        self.in_doubt |= parcel.pinned && parcel.stamp.is_some();
         self.in_flight.push_back(parcel.order);
     }
 
@@ -180,14 +185,16 @@ impl Lane {
     pub(crate) fn landed(&mut self, parcel: &Parcel) {
         self.in_flight.retain(|order| *order != parcel.order);
         self.moved &= !self.in_flight.is_empty();
+        self.in_doubt &= !self.in_flight.is_empty();
         if parcel.ended {
             self.orphans = self.orphans.saturating_sub(1);
         }
     }
 
-    /// Whether no parcel before this one is without outcome.
+    /// Whether no parcel before this one is without outcome, and none left a gap: then a sequence error is its own.
     pub(crate) fn is_first(&self, parcel: &Parcel) -> bool {
-        self.in_flight.iter().all(|order| *order >= parcel.order)
+        self.gap.is_none_or(|(order, _)| order > parcel.order)
+            && self.in_flight.iter().all(|order| *order >= parcel.order)
             && self.retry.front().is_none_or(|p| p.order > parcel.order)
     }
 

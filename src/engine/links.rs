@@ -14,6 +14,9 @@ use crate::protocol::{ApiKey, Request, Writer};
 /// waiting for it and treats it as failed, as where name resolution hangs.
 const SETUP_PATIENCE: u32 = 2;
 
+/// Where any broker will do, the next one is tried after this part of the set-up timeout: 1.25 s by default.
+const PARALLEL_AFTER: u32 = 8;
+
 impl Engine {
     // ---- events ------------------------------------------------------------
 
@@ -160,7 +163,7 @@ impl Engine {
         let max_idle = self.settings.connections_max_idle;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         match &node.link {
-            Link::Connecting { conn, give_up } if *give_up <= now => {
+            Link::Connecting { conn, give_up, .. } if *give_up <= now => {
                 let conn = *conn;
                 let message = "no connection within socket.connection.setup.timeout.ms";
                 self.handle_connect_failed(conn, Error::new(ErrorKind::Connection, message), now);
@@ -233,7 +236,7 @@ impl Engine {
         self.next_conn += 1;
         let setup_timeout = self.settings.setup_timeout.after(node.failures + 1, &mut self.rng);
         let give_up = now + setup_timeout * SETUP_PATIENCE + self.settings.request_timeout;
-        node.link = Link::Connecting { conn, give_up };
+        node.link = Link::Connecting { conn, since: now, give_up };
         self.conns.insert(conn, id);
         self.actions.push_back(Action::Connect {
             conn,
@@ -283,16 +286,14 @@ impl Engine {
     /// next address from being tried.
     fn is_hopeful(&self, node: &Node, now: Instant) -> bool {
         match node.link {
-            Link::Connecting { give_up, .. } => {
-                give_up.checked_sub(self.patience()).is_some_and(|until| until > now)
-            }
+            Link::Connecting { since, .. } => since + self.patience() > now,
             Link::Idle | Link::Up(_) | Link::Backoff { .. } => false,
         }
     }
 
-    /// How long before it is given up an attempt to connect counts as hanging.
+    /// How long an attempt to connect may take before another broker is tried beside it.
     fn patience(&self) -> Duration {
-        self.settings.request_timeout + self.settings.setup_timeout.initial / 2
+        self.settings.setup_timeout.initial / PARALLEL_AFTER
     }
 
     /// Tries the bootstrap addresses in turn, the next one when the last has failed or takes long.
@@ -321,7 +322,7 @@ impl Engine {
             .values()
             .filter_map(|n| match n.link {
                 Link::Backoff { until } => Some(until),
-                Link::Connecting { give_up, .. } => give_up.checked_sub(self.patience()),
+                Link::Connecting { since, .. } => Some(since + self.patience()),
                 Link::Idle | Link::Up(_) => None,
             })
             // Nodes that nobody wants stay where their wait ended long ago; that must not hide the waits of others.

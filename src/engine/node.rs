@@ -35,7 +35,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Link {
     Idle,
-    Connecting { conn: ConnId, give_up: Instant },
+    Connecting { conn: ConnId, since: Instant, give_up: Instant },
     Up(Connection),
     Backoff { until: Instant },
 }

@@ -138,7 +138,7 @@ impl Engine {
         node.retired = false;
     }
 
-    /// `false` if the topic could not be described.
+    /// `false` if the topic could not be described, or lacks a partition that somebody waits for.
     fn update_topic(&mut self, name: &str, topic: MetadataResponseTopic, now: Instant) -> bool {
         let Some(meta) = self.metadata.topics.get(name) else { return true };
         let (entry, known_id) = (meta.entry.clone(), meta.id);
@@ -151,7 +151,8 @@ impl Engine {
                 ErrorCode::TOPIC_AUTHORIZATION_FAILED => ErrorKind::Authorization,
                 _ => ErrorKind::Broker,
             };
-            let error = Error::new(kind, format!("topic {name}: {}", code.description())).with_code(code);
+            let message = format!("topic {name}: {}, {code}", code.description());
+            let error = Error::new(kind, message).with_code(code);
             self.report_topic(name, error.with_retriable(code.is_retriable()), final_);
             return final_;
         }
@@ -193,7 +194,8 @@ impl Engine {
             let count = meta.partitions.len();
             self.abandon(before.iter().skip(count).map(|p| p.number));
         }
-        true
+        // A partition that somebody waits for may be about to be added.
+        !entry.awaits_more()
     }
 
     /// A partition for those who look at topics. An answer with an older leader epoch than is known is out of date:
@@ -229,7 +231,7 @@ impl Engine {
         epoch: i32,
         now: Instant,
     ) -> bool {
-        if !self.nodes.get(&leader).is_some_and(|n| !n.retired) {
+        if self.nodes.get(&leader).is_none_or(|n| n.retired) {
             return false;
         }
         let Some(known) = self.metadata.topics.get_mut(topic).and_then(|t| t.partitions.get_mut(partition))

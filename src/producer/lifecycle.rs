@@ -7,12 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::KafkaProducer;
-use crate::accumulator::Budget;
-use crate::accumulator::Wait;
+use crate::accumulator::{Budget, Wait, closed_error};
 use crate::clock;
 use crate::delivery::on_callback_thread;
-use crate::driver::Command;
-use crate::error::{Error, ErrorKind};
+use crate::driver::{Command, Status};
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::partitioner::{PartitionInfo, TypedPartitioner};
 use crate::serializer::Serializer;
 use crate::sync::atomic::Ordering;
@@ -32,6 +31,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// [`Timeout`](ErrorKind::Timeout), with the last connection error as its source.
     pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
         self.refuse_in_callback("connect()")?;
+        if self.acc.is_closed() {
+            return Err(closed_error());
+        }
         self.acc.signals.wake();
         self.status.wait_connected(clock::deadline(clock::now(), timeout))
     }
@@ -94,7 +96,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     pub fn purge(&self) -> Result<(), Error> {
         let (done, purged) = crossbeam_channel::bounded(1);
         if self.acc.is_closed() || !self.sender.command(Command::Purge { done }) {
-            return Err(crate::accumulator::closed_error());
+            return Err(closed_error());
         }
         purged.recv_timeout(PURGE_TIMEOUT).map_err(|_| {
             Error::new(
@@ -105,7 +107,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     /// Refuses new records, sends what was handed over, waits for its outcomes and callbacks, and ends the threads.
-    /// Calling it again does nothing.
+    /// Calling it again waits for what is not over yet, and otherwise does nothing.
     ///
     /// # Blocking
     /// At most a little longer than `delivery.timeout.ms`.
@@ -123,11 +125,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// [`Timeout`](ErrorKind::Timeout): how many records were failed so, or that callbacks are still running.
     pub fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
         self.refuse_in_callback("close()")?;
+        self.close_called.store(true, Ordering::SeqCst);
         let deadline = clock::deadline(clock::now(), timeout);
         let stopped = self.stop_sending(deadline);
         let called_back = self.callbacks.stop(clock::deadline(deadline, GRACE));
         self.close_plug_ins();
-        match (stopped, self.status.lost()) {
+        match (stopped, self.status.take_lost()) {
             (false, _) => Err(Error::new(ErrorKind::Timeout, "close: the sender thread has not ended yet")),
             (true, 0) if called_back => Ok(()),
             (true, 0) => Err(Error::new(ErrorKind::Timeout, "close: callbacks are still running")),
@@ -181,17 +184,10 @@ pub(super) fn close_all<K: ?Sized, V: ?Sized>(
     value: &dyn Serializer<V>,
     partitioner: Option<&dyn TypedPartitioner<K, V>>,
 ) {
-    let close_partitioner = || partitioner.map_or((), |p| p.close());
-    let each: [(&str, &dyn Fn()); 3] = [
-        ("key serializer", &|| key.close()),
-        ("value serializer", &|| value.close()),
-        ("partitioner", &close_partitioner),
-    ];
-    for (what, close) in each {
-        // What it breaks inside is its own, and it is not used any more.
-        if catch_unwind(AssertUnwindSafe(close)).is_err() {
-            log::error!(target: "kafka_producer::producer", "the {what} panicked in close; ignored");
-        }
+    guarded("the key serializer", || key.close());
+    guarded("the value serializer", || value.close());
+    if let Some(partitioner) = partitioner {
+        guarded("the partitioner", || partitioner.close());
     }
 }
 
@@ -203,11 +199,39 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Drop for KafkaProducer<K, V> {
             self.acc.close();
             let deadline = clock::deadline(clock::now(), self.drop_timeout);
             self.sender.command(Command::Close { deadline });
+            let status = self.status.clone();
+            self.callbacks.stop_after(move || {
+                status.wait_stopped(clock::deadline(deadline, GRACE));
+                log_lost(&status);
+            });
             self.close_plug_ins();
+            return;
+        }
+        if self.close_called.load(Ordering::SeqCst) && self.status.is_stopped() {
+            // What there was to say, `close` has said; a callback that is still running holds nothing of the producer.
             return;
         }
         if let Err(error) = self.close_timeout(self.drop_timeout) {
             log::warn!(target: "kafka_producer::producer", "dropped without close(): {error}");
         }
+    }
+}
+
+/// Closes a plug-in; what it breaks is its own.
+fn guarded(what: &str, close: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(close)) {
+        let text = panic_text(&*panic);
+        log::error!(target: "kafka_producer::producer", "{what} panicked in close; ignored: {text}");
+    }
+}
+
+/// Says what a producer lost that was dropped where nobody could wait for it.
+fn log_lost(status: &Status) {
+    match status.take_lost() {
+        0 => {}
+        lost => log::warn!(
+            target: "kafka_producer::producer",
+            "dropped without close(), inside a callback: {lost} record(s) without outcome were failed"
+        ),
     }
 }

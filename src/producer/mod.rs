@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::accumulator::{Budget, RecordAccumulator, Wait};
 use crate::api::{Producer, send_each};
 use crate::config::ProducerConfig;
-use crate::delivery::{Callback, DeliveryFuture, SendAll, SendAllError, on_callback_thread};
+use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_callback_thread};
 use crate::driver::{Callbacks, SenderHandle, Status};
 use crate::error::Error;
 use crate::interceptor::Interceptors;
@@ -67,6 +67,7 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    close_called: AtomicBool,
     plug_ins_closed: AtomicBool,
 }
 
@@ -134,7 +135,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// there in time.
     #[inline]
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
-        self.send_within(record, self.max_block)
+        self.send_within(record, self.max_block, |_| {})
     }
 
     /// Like [`send`](Self::send) with another bound than `max.block.ms`.
@@ -146,14 +147,19 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         record: ProducerRecord<'_, K, V>,
         max_block: Duration,
     ) -> Result<DeliveryFuture, Error> {
-        self.send_within(record, max_block)
+        self.send_within(record, max_block, |_| {})
     }
 
     #[inline]
-    fn send_within(&self, record: ProducerRecord<'_, K, V>, max: Duration) -> Result<DeliveryFuture, Error> {
+    fn send_within(
+        &self,
+        record: ProducerRecord<'_, K, V>,
+        max: Duration,
+        entered: impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
         let budget = Budget::new(max);
         let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
-        self.admit(record, wait)
+        self.admit(record, wait, entered)
     }
 
     /// Like [`send`](Self::send), but never waits, and never compresses on this thread.
@@ -163,7 +169,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// [`MetadataTimeout`](crate::ErrorKind::MetadataTimeout) say what it would have waited for. The first record to a
     /// topic asks for its metadata and is refused; [`partitions_for`](Self::partitions_for) asks beforehand.
     pub fn try_send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
-        self.admit(record, Wait::Never)
+        self.admit(record, Wait::Never, |_| {})
     }
 
     /// Hands a record over; `done` runs once with its outcome, on the callback thread.
@@ -179,7 +185,13 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         record: ProducerRecord<'_, K, V>,
         done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static,
     ) -> Result<(), Error> {
-        self.send(record)?.on_complete(done);
+        let mut done = Some(done);
+        let handle = self.send_within(record, self.max_block, |place| {
+            if let Some(done) = done.take() {
+                place.call_back(done);
+            }
+        })?;
+        handle.leave_to_callback();
         Ok(())
     }
 

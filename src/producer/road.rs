@@ -1,19 +1,22 @@
 //! The road of a record on the application's thread, in reading order: intercept, serialize, partition, append.
 //!
-//! No lock is held here; interceptors, serializers and partitioners are user code and may take their time. A record
-//! that is refused on the way has left no trace but a count and the interceptors' notice.
+//! No lock is held while interceptors, serializers and partitioners run: they are user code, may take their time, and
+//! if they panic that record alone is refused. A record that is refused on the way has left no trace but a count and the
+//! interceptors' notice.
 
-use std::cell::RefCell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::KafkaProducer;
-use crate::accumulator::{NoTopic, Target, TopicLease, Wait};
+use crate::accumulator::{NoTopic, Target, TopicLease, Wait, closed_error};
 use crate::clock;
-use crate::delivery::{DeliveryFuture, RecordFacts};
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::delivery::{DeliveryFuture, Place, RecordFacts};
+use crate::error::{BoxError, Error, ErrorKind, panic_text};
 use crate::interceptor::Outcome;
 use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, TypedRecord, partition_for_key};
 use crate::protocol::record::RecordBody;
-use crate::record::ProducerRecord;
+use crate::record::{Headers, ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
 
 /// Buffers that serializers append to, one pair per thread, reused from record to record.
@@ -50,46 +53,57 @@ impl Scratch {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
-    /// The whole road, with interceptors at both ends.
+    /// The whole road, with interceptors at both ends. `entered` is called once the record has its place, under its
+    /// partition's lock.
     #[inline]
     pub(super) fn admit(
         &self,
         mut record: ProducerRecord<'_, K, V>,
         wait: Wait<'_>,
+        mut entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         if self.interceptors.is_empty() {
             return self
-                .enter(&mut record, wait)
+                .enter(&mut record, wait, &mut entered)
                 .inspect_err(|_| self.acc.metrics.records_refused.increment());
         }
         self.interceptors.on_send(&mut record);
-        match self.enter(&mut record, wait) {
-            Ok(handle) => {
-                let interceptors = self.interceptors.clone();
-                let (topic, partition) = handle.topic_partition();
-                handle.observe(move |result| {
-                    let outcome = Outcome { topic: &topic, partition: Some(partition), result: &result };
-                    interceptors.on_acknowledgement(&outcome);
-                });
-                Ok(handle)
-            }
-            Err(error) => {
-                self.acc.metrics.records_refused.increment();
-                let result = Err(error);
-                let outcome =
-                    Outcome { topic: record.topic(), partition: record.partition_ref(), result: &result };
-                self.interceptors.on_acknowledgement(&outcome);
-                result.map(|_: crate::RecordMetadata| unreachable!("it is the error from above"))
-            }
-        }
+        let mut observed = |place: Place<'_>| {
+            self.tell_interceptors(place);
+            entered(place);
+        };
+        self.enter(&mut record, wait, &mut observed).map_err(|error| self.refused(&record, error))
+    }
+
+    fn tell_interceptors(&self, place: Place<'_>) {
+        let interceptors = self.interceptors.clone();
+        let TopicPartition { topic, partition } = place.topic_partition().clone();
+        place.call_back(move |result| {
+            let outcome = Outcome { topic: &topic, partition: Some(partition), result: &result };
+            interceptors.on_acknowledgement(&outcome);
+        });
+    }
+
+    #[cold]
+    fn refused(&self, record: &ProducerRecord<'_, K, V>, error: Error) -> Error {
+        self.acc.metrics.records_refused.increment();
+        let result = Err(error.clone());
+        let outcome = Outcome { topic: record.topic(), partition: record.partition_ref(), result: &result };
+        self.interceptors.on_acknowledgement(&outcome);
+        error
     }
 
     #[inline]
-    fn enter(&self, record: &mut ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<DeliveryFuture, Error> {
+    fn enter(
+        &self,
+        record: &mut ProducerRecord<'_, K, V>,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
         self.status.check()?;
         let topic = self.topic(record, wait)?;
         let mut scratch = Scratch::take();
-        let result = self.serialize_and_append(record, &topic, &mut scratch, wait);
+        let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);
         scratch.put_back();
         result
     }
@@ -97,6 +111,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// The record's topic, with at least the partition that the record names.
     #[inline]
     fn topic(&self, record: &ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<TopicLease, Error> {
+        if let Some(partition @ ..0) = record.partition_ref() {
+            let message = format!("topic {}: partition {partition} is negative", record.topic());
+            return Err(Error::new(ErrorKind::Partitioning, message));
+        }
         let lease = match self.acc.remembered(record.topic()) {
             Some(lease) => lease,
             None => self.topic_slowly(record.topic(), wait)?,
@@ -121,9 +139,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         partition: i32,
         wait: Wait<'_>,
     ) -> Result<TopicLease, Error> {
-        let Ok(at) = usize::try_from(partition) else {
-            return Err(Error::new(ErrorKind::Partitioning, format!("partition {partition} is negative")));
-        };
+        let at = usize::try_from(partition).unwrap_or(usize::MAX);
         let known = lease.snapshot().map_or(0, |s| s.partitions.len());
         if at < known {
             return Ok(lease);
@@ -178,32 +194,43 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         topic: &TopicLease,
         scratch: &mut Scratch,
         wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         let partition = record.partition_ref();
         let timestamp = record.timestamp_ref();
         let (name, typed_key, typed_value, headers) = record.parts_mut();
-        let mut cx = Context::new(name, headers, Role::Key);
-        let key = serialize(&*self.key, &mut cx, typed_key, &mut scratch.key)?;
-        cx.role = Role::Value;
-        let value = serialize(&*self.value, &mut cx, typed_value, &mut scratch.value)?;
-        let headers = &*headers;
-        let target = match partition {
-            Some(partition) => Target::Partition(partition as usize),
-            None => {
-                let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
-                self.choose(&TypedRecord::new(typed_key, typed_value, serialized), topic)?
-            }
-        };
+        let stage = Cell::new(Stage::Key);
+        // User code: one guard for all of it. What a panic leaves behind is the user's own, and the scratch buffers,
+        // which are cleared.
+        let buffers = (&mut scratch.key, &mut scratch.value);
+        let guarded = catch_unwind(AssertUnwindSafe(|| {
+            let (key_buffer, value_buffer) = buffers;
+            let key = serialize(&*self.key, (name, Role::Key), headers, typed_key, key_buffer)?;
+            stage.set(Stage::Value);
+            let value = serialize(&*self.value, (name, Role::Value), headers, typed_value, value_buffer)?;
+            stage.set(Stage::Partition);
+            let target = match partition {
+                Some(partition) => Target::Partition(partition as usize),
+                None => {
+                    let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
+                    self.choose(&TypedRecord::new(typed_key, typed_value, serialized), topic)?
+                }
+            };
+            Ok((key, value, target))
+        }));
+        let (key, value, target) =
+            guarded.unwrap_or_else(|panic| Err(stage.get().panicked(name, &*panic)))?;
         let body = RecordBody::new(key, value, headers.iter());
-        self.check_size(body.upper_bound())?;
+        self.check_size(name, body.upper_bound())?;
         let timestamp = timestamp.map_or_else(clock::coarse_wall_millis, clock::to_millis);
         if timestamp < 0 {
-            let message = "the record's timestamp lies before 1970, which Kafka does not allow";
+            let message =
+                format!("topic {name}: the record's timestamp lies before 1970, which Kafka does not allow");
             return Err(Error::new(ErrorKind::Misuse, message));
         }
         let size = |bytes: Option<&[u8]>| bytes.and_then(|b| u32::try_from(b.len()).ok());
         let facts = RecordFacts { timestamp, key_size: size(key), value_size: size(value) };
-        self.acc.append(topic, target, &body, facts, wait)
+        self.acc.append(topic, target, &body, facts, wait, entered)
     }
 
     #[inline]
@@ -219,36 +246,30 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             });
         };
         let count = snapshot.partitions.len();
-        let choice = partitioner.choose(record, &TopicView::new(&snapshot.infos)).map_err(|cause| {
-            Error::new(ErrorKind::Partitioning, "the partitioner failed").with_source(cause)
-        })?;
+        let name = record.serialized.topic;
+        let choice = partitioner
+            .choose(record, &TopicView::new(&snapshot.infos))
+            .map_err(|cause| Stage::Partition.failed(name, cause))?;
         match choice {
             Choice::Sticky => Ok(Target::Sticky),
             Choice::Exact(partition) => match usize::try_from(partition) {
                 Ok(at) if at < count => Ok(Target::Partition(at)),
                 _ => Err(Error::new(
                     ErrorKind::Partitioning,
-                    format!(
-                        "the partitioner chose partition {partition} of {}, which has {count}",
-                        record.serialized.topic
-                    ),
+                    format!("topic {name}: the partitioner chose partition {partition} of {count}"),
                 )),
             },
         }
     }
 
     #[inline]
-    fn check_size(&self, upper_bound: usize) -> Result<(), Error> {
+    fn check_size(&self, topic: &str, upper_bound: usize) -> Result<(), Error> {
         if upper_bound > self.max_request_size {
-            let limit = self.max_request_size;
-            return Err(too_large(upper_bound, "max.request.size", limit));
+            return Err(too_large(topic, upper_bound, "max.request.size", self.max_request_size));
         }
         if !self.acc.can_hold(upper_bound) {
-            return Err(too_large(
-                upper_bound,
-                "buffer.memory",
-                self.acc.metrics_snapshot().buffer_total_bytes as usize,
-            ));
+            let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
+            return Err(too_large(topic, upper_bound, "buffer.memory", total));
         }
         Ok(())
     }
@@ -256,6 +277,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     pub(super) fn known_partitions(&self, topic: &str, wait: Wait<'_>) -> Result<Vec<PartitionInfo>, Error> {
         self.status.check()?;
         check_topic_name(topic)?;
+        if self.acc.is_closed() {
+            return Err(closed_error());
+        }
         match self.acc.resolve_topic(topic, 0, wait) {
             Ok((_, _, snapshot)) => Ok(snapshot.infos.clone()),
             Err(problem) => Err(self.no_topic(topic, None, wait, problem)),
@@ -264,27 +288,61 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
 }
 
 #[cold]
-fn too_large(size: usize, key: &str, limit: usize) -> Error {
-    let message =
-        format!("the record takes up to {size} bytes before compression, more than {key} ({limit})");
+fn too_large(topic: &str, size: usize, key: &str, limit: usize) -> Error {
+    let message = format!(
+        "topic {topic}: the record takes up to {size} bytes before compression, more than {key} ({limit})"
+    );
     Error::new(ErrorKind::RecordTooLarge, message)
 }
 
 #[inline]
 fn serialize<'a, T: ?Sized>(
     serializer: &dyn Serializer<T>,
-    cx: &mut Context<'_, '_>,
-    value: Option<&'a T>,
+    (topic, role): (&str, Role),
+    headers: &mut Headers<'_>,
+    datum: Option<&'a T>,
     scratch: &'a mut Vec<u8>,
 ) -> Result<Option<&'a [u8]>, Error> {
-    let Some(value) = value else { return Ok(None) };
-    let role = cx.role;
-    serializer.serialize(cx, value, scratch).map_err(|cause| not_serialized(role, cause))
+    let Some(datum) = datum else { return Ok(None) };
+    serializer
+        .serialize(&mut Context::new(topic, headers, role), datum, scratch)
+        .map_err(|cause| Stage::of(role).failed(topic, cause))
 }
 
-#[cold]
-fn not_serialized(role: Role, cause: BoxError) -> Error {
-    Error::new(ErrorKind::Serialization, format!("the {} serializer failed", role.name())).with_source(cause)
+/// Whose code is at work.
+#[derive(Clone, Copy)]
+enum Stage {
+    Key,
+    Value,
+    Partition,
+}
+
+impl Stage {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Key => Self::Key,
+            Role::Value => Self::Value,
+        }
+    }
+
+    #[cold]
+    fn failed(self, topic: &str, cause: BoxError) -> Error {
+        self.error(topic, "failed").with_source(cause)
+    }
+
+    #[cold]
+    fn panicked(self, topic: &str, panic: &(dyn Any + Send)) -> Error {
+        self.error(topic, "panicked").with_source(panic_text(panic))
+    }
+
+    fn error(self, topic: &str, how: &str) -> Error {
+        let (kind, who) = match self {
+            Self::Key => (ErrorKind::Serialization, "key serializer"),
+            Self::Value => (ErrorKind::Serialization, "value serializer"),
+            Self::Partition => (ErrorKind::Partitioning, "partitioner"),
+        };
+        Error::new(kind, format!("topic {topic}: the {who} {how}"))
+    }
 }
 
 /// Kafka's rules for topic names; checked here so that a typing error does not cost `max.block.ms`.

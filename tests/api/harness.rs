@@ -78,3 +78,22 @@ pub fn sent_batches(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<P
     let all = cluster.requests(ApiKey::PRODUCE).into_iter().flat_map(|r| batches(r.body));
     all.filter(|b| b.topic == topic && b.partition == partition).collect()
 }
+
+/// Waits for what the producer's own threads do, which the cluster does not see.
+#[track_caller]
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A batch's memory is free a moment after its records have their outcome.
+#[track_caller]
+pub fn memory_returned(producer: &Producer) {
+    eventually("the memory is back", || {
+        let metrics = producer.metrics();
+        metrics.buffer_available_bytes == metrics.buffer_total_bytes
+    });
+}

@@ -221,3 +221,22 @@ fn two_producers_have_two_ids() {
     ids.dedup();
     assert_eq!(ids.len(), 2);
 }
+
+/// A broker remembers five batches. Batches sent behind one in doubt must not push it out of that memory, or it could
+/// never be told from a new one.
+#[test]
+fn a_batch_in_doubt_is_settled_before_new_ones_follow() {
+    let cluster = MockCluster::start(1).unwrap();
+    let config = fast(&cluster).batch_size(1).delivery_timeout(ms(2000)).request_timeout(ms(1000));
+    let producer = open(config);
+    all_delivered(&send_numbers(&producer, "t", 0, 0..1));
+    cluster.set_latency(1, ms(10));
+    // The first of five loses its answer, the other four are acknowledged; then it loses three more.
+    let unclear = || Fault::on(ApiKey::PRODUCE).error_after(ErrorCode::UNKNOWN_SERVER_ERROR);
+    cluster.inject(unclear());
+    cluster.inject(unclear().after(5).times(3));
+    all_delivered(&send_numbers(&producer, "t", 0, 1..40));
+    holds(&cluster, "t", 0, 0..40);
+    assert_eq!(producer.metrics().epoch_bumps, 0);
+    no_violations(&cluster);
+}

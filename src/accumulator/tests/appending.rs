@@ -220,3 +220,22 @@ fn a_record_with_a_partition_never_moves_the_sticky_choice() {
     rig.finish();
     rig.assert_clean();
 }
+
+#[test]
+fn records_that_may_go_anywhere_leave_a_leader_whose_share_is_taken() {
+    let rig = Rig::new(Settings { buffer_memory: 16 << 10, ..settings() }, &[Some(1), Some(1), Some(2)]);
+    rig.acc.set_several_leaders(true);
+    // Nothing is sent, as where brokers do not answer. Leader 1 fills its half, then leader 2 its own.
+    let mut entered = 0;
+    let error = loop {
+        match rig.append(Target::Sticky, &[1; 900], Wait::Never) {
+            Ok(handle) => handle.detach(),
+            Err(error) => break error,
+        }
+        entered += 1;
+    };
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    assert_eq!(entered, 16, "both shares were used: {error}");
+    rig.finish();
+    rig.assert_clean();
+}

@@ -131,7 +131,10 @@ fn a_forgotten_topic_comes_back_with_its_queues() {
     assert!(rig.acc.lease("t", Wait::Never).is_err(), "threads that remember it notice");
     // A send that was under way goes into the queue that later ones will find.
     let record = RecordBody::without_headers(None, Some(b"late"));
-    rig.acc.append(&lease, Target::Partition(0), &record, facts(), Wait::Never).unwrap().detach();
+    rig.acc
+        .append(&lease, Target::Partition(0), &record, facts(), Wait::Never, &mut |_| {})
+        .unwrap()
+        .detach();
     assert_eq!(rig.acc.pending_records(), 2);
     let mut pending = Pending::default();
     rig.acc.signals.take(&mut pending);
@@ -152,7 +155,7 @@ fn closing_reaches_forgotten_topics() {
     rig.acc.forget_topic("t");
     rig.acc.close();
     let record = RecordBody::without_headers(None, None);
-    let result = rig.acc.append(&lease, Target::Partition(0), &record, facts(), Wait::Never);
+    let result = rig.acc.append(&lease, Target::Partition(0), &record, facts(), Wait::Never, &mut |_| {});
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Closed);
     rig.assert_clean();
 }

@@ -81,7 +81,7 @@ fn batches_begun_within_one_tick_of_the_clock_go_back_each_to_its_own_place() {
     queue.same_instant();
     let (first, one) = queue.take_to_seal().unwrap();
     let (second, two) = queue.take_to_seal().unwrap();
-    assert!(matches!(queue.take_front(&rig.acc.pool), None), "nothing overtakes what is being compressed");
+    assert!(queue.take_front(&rig.acc.pool).is_none(), "nothing overtakes what is being compressed");
     assert_eq!(queue.records(), 36);
     queue.put_sealed(second, two.into_batch());
     queue.put_sealed(first, one.into_batch());

@@ -79,7 +79,10 @@ impl Ledger {
         let body = RecordBody::new(key.as_deref(), Some(&value), borrowed);
         let result = world.acc.lease(topic, Wait::Never).ok().and_then(|lease| {
             let target = Target::Partition(partition);
-            world.acc.append(&lease, target, &body, facts(timestamp, value.len()), Wait::Never).ok()
+            world
+                .acc
+                .append(&lease, target, &body, facts(timestamp, value.len()), Wait::Never, &mut |_| {})
+                .ok()
         });
         let Some(handle) = result else {
             self.refused.insert(id);

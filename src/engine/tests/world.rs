@@ -147,12 +147,18 @@ pub(super) struct World {
     timer_runs: (u64, u64),
     pub(super) requests: HashMap<i16, u64>,
     pub(super) trace: Option<Vec<String>>,
-    /// Requests that are lost silently: the broker neither acts nor answers.
+    /// Changes answers on their way, length excluded.
+    pub(super) tamper: Option<Tamper>,
+    /// A broker that takes for ever to accept connections.
+    pub(super) hanging: Option<i32>,
     events: BTreeMap<(Instant, u64), Event>,
     next_event: u64,
     wires: HashMap<ConnId, Wire>,
     woken: Arc<AtomicBool>,
 }
+
+/// Gets the API, the version and the answer; returns what arrives instead.
+pub(super) type Tamper = Box<dyn FnMut(ApiKey, i16, &[u8]) -> Vec<u8>>;
 
 /// More runs than this without an event within a virtual second are a busy loop.
 const MAX_TIMER_RUNS: u64 = 3000;
@@ -179,6 +185,8 @@ impl World {
             timer_runs: (0, 0),
             requests: HashMap::new(),
             trace: None,
+            tamper: None,
+            hanging: None,
             events: BTreeMap::new(),
             next_event: 0,
             wires: HashMap::new(),
@@ -305,14 +313,14 @@ impl World {
     }
 
     fn connect(&mut self, conn: ConnId, address: &Address, setup_timeout: Duration) {
-        let node = i32::from(address.port - FIRST_PORT) + 1;
+        let node = i32::from(address.port) - i32::from(FIRST_PORT) + 1;
         self.note(|_| format!("{conn:?} connect to {node}"));
         let wire =
             Wire { node, open: true, lost: false, deaf: false, to_broker: self.now, to_client: self.now };
         self.wires.insert(conn, wire);
         let wait = self.latency() * 2;
         let alive = self.cluster.topology.node(node).is_some_and(|n| n.alive);
-        if self.chance(self.net.connect_hangs) {
+        if self.hanging == Some(node) || self.chance(self.net.connect_hangs) {
             self.at(self.now + setup_timeout, Event::ConnectFailed(conn));
         } else if !alive || self.chance(self.net.connect_fails) {
             self.at(self.now + wait, Event::ConnectFailed(conn));
@@ -377,7 +385,12 @@ impl World {
         assert_eq!(u32::from_be_bytes(*length) as usize, frame.len(), "frame length");
         let api = i16::from_be_bytes([frame[0], frame[1]]);
         *self.requests.entry(api).or_insert(0) += 1;
-        let reply = self.cluster.handle(self.now, node, conn.0, frame);
+        let version = i16::from_be_bytes([frame[2], frame[3]]);
+        let mut reply = self.cluster.handle(self.now, node, conn.0, frame);
+        if let Some(tamper) = self.tamper.as_mut().filter(|_| reply.bytes.len() > 4) {
+            let body = tamper(ApiKey(api), version, &reply.bytes[4..]);
+            reply.bytes = (body.len() as u32).to_be_bytes().into_iter().chain(body).collect();
+        }
         self.note(|w| {
             let zombie = if w.wires[&conn].open { "" } else { " (zombie)" };
             format!(
