@@ -18,7 +18,7 @@ enum Job {
     /// Says that everything before it has run.
     Barrier(Sender<()>),
     /// Wait for this, then stop behind what has been queued meanwhile.
-    Last(Box<dyn FnOnce() + Send>, Sender<Job>),
+    Last(Box<dyn FnOnce() + Send>, Sender<Self>),
     Stop,
 }
 

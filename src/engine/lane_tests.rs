@@ -38,7 +38,9 @@ fn parcels(count: usize) -> VecDeque<Parcel> {
     let facts = RecordFacts { timestamp: 0, key_size: None, value_size: None };
     let make = |n: usize| {
         for _ in 0..=n % 3 {
-            acc.append(&lease, Target::Partition(0), &body, facts, Wait::Never).unwrap().detach();
+            acc.append(&lease, Target::Partition(0), &body, facts, Wait::Never, &mut |_| {})
+                .unwrap()
+                .detach();
         }
         Parcel::new(acc.take(&entry).unwrap(), clock::now())
     };
