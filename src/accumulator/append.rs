@@ -25,6 +25,7 @@ pub(crate) enum Wait<'b> {
     /// Not at all.
     Never,
     /// Until then.
+    #[cfg(test)]
     Until(Instant),
     /// As long as this lasts.
     Within(&'b Budget),
@@ -54,6 +55,7 @@ impl Wait<'_> {
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Never => None,
+            #[cfg(test)]
             Self::Until(deadline) => Some(deadline),
             Self::Within(budget) => Some(budget.deadline()),
         }
@@ -308,10 +310,7 @@ impl RecordAccumulator {
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
-        let how_long = match wait {
-            Wait::Never => "is taken",
-            Wait::Until(_) | Wait::Within(_) => "stayed taken for max.block.ms",
-        };
+        let how_long = if matches!(wait, Wait::Never) { "is taken" } else { "stayed taken for max.block.ms" };
         let what = match bound {
             Bound::Closed => return closed_error(),
             Bound::BufferMemory => format!("buffer.memory ({} bytes) {how_long}", self.pool.total()),

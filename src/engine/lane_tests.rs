@@ -38,9 +38,8 @@ fn parcels(count: usize) -> VecDeque<Parcel> {
     let facts = RecordFacts { timestamp: 0, key_size: None, value_size: None };
     let make = |n: usize| {
         for _ in 0..=n % 3 {
-            acc.append(&lease, Target::Partition(0), &body, facts, Wait::Never, &mut |_| {})
-                .unwrap()
-                .detach();
+            let entered = acc.append(&lease, Target::Partition(0), &body, facts, Wait::Never, &mut |_| {});
+            entered.unwrap().detach();
         }
         Parcel::new(acc.take(&entry).unwrap(), clock::now())
     };

@@ -7,16 +7,16 @@ use kafka_producer::{DeliveryFuture, Error, ProducerConfigBuilder, ProducerRecor
 use std::ops::Range;
 use std::time::Duration;
 
-pub const fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// As [`config`], with waits between attempts of a few milliseconds.
-pub fn fast(cluster: &MockCluster) -> ProducerConfigBuilder {
+pub(crate) fn fast(cluster: &MockCluster) -> ProducerConfigBuilder {
     hasty(config(cluster))
 }
 
-pub fn hasty(config: ProducerConfigBuilder) -> ProducerConfigBuilder {
+pub(crate) fn hasty(config: ProducerConfigBuilder) -> ProducerConfigBuilder {
     config
         .retry_backoff(ms(1))
         .retry_backoff_max(ms(10))
@@ -26,7 +26,7 @@ pub fn hasty(config: ProducerConfigBuilder) -> ProducerConfigBuilder {
 }
 
 /// Sends each number as the value of one record, without waiting.
-pub fn send_numbers(
+pub(crate) fn send_numbers(
     producer: &Producer,
     topic: &str,
     partition: i32,
@@ -40,37 +40,37 @@ pub fn send_numbers(
 }
 
 /// One record's outcome, or a panic where it hangs.
-pub fn outcome(handle: &DeliveryFuture) -> Result<RecordMetadata, Error> {
+pub(crate) fn outcome(handle: &DeliveryFuture) -> Result<RecordMetadata, Error> {
     handle.get_timeout(PATIENCE).expect("an outcome in time")
 }
 
-pub fn all_delivered(handles: &[DeliveryFuture]) -> Vec<RecordMetadata> {
+pub(crate) fn all_delivered(handles: &[DeliveryFuture]) -> Vec<RecordMetadata> {
     handles.iter().map(|h| outcome(h).unwrap()).collect()
 }
 
-pub fn failure(handle: &DeliveryFuture) -> Error {
+pub(crate) fn failure(handle: &DeliveryFuture) -> Error {
     outcome(handle).expect_err("it fails")
 }
 
 /// The numbers in a partition, in order.
-pub fn numbers(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<u32> {
+pub(crate) fn numbers(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<u32> {
     let number = |value: Option<Vec<u8>>| u32::from_be_bytes(value.unwrap()[..].try_into().unwrap());
     cluster.records(topic, partition).into_iter().map(|r| number(r.value)).collect()
 }
 
 /// The partition holds exactly these numbers, in order.
 #[track_caller]
-pub fn holds(cluster: &MockCluster, topic: &str, partition: i32, expected: Range<u32>) {
+pub(crate) fn holds(cluster: &MockCluster, topic: &str, partition: i32, expected: Range<u32>) {
     assert_eq!(numbers(cluster, topic, partition), expected.collect::<Vec<_>>(), "{topic}-{partition}");
 }
 
 #[track_caller]
-pub fn no_violations(cluster: &MockCluster) {
+pub(crate) fn no_violations(cluster: &MockCluster) {
     assert_eq!(cluster.violations(), Vec::<String>::new());
 }
 
 /// Every batch sent to a partition, repeats included, in the order of arrival.
-pub fn sent_batches(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<ProducedBatch> {
+pub(crate) fn sent_batches(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<ProducedBatch> {
     let batches = |body| match body {
         RequestBody::Produce { batches, .. } => batches,
         _ => Vec::new(),
@@ -81,7 +81,7 @@ pub fn sent_batches(cluster: &MockCluster, topic: &str, partition: i32) -> Vec<P
 
 /// Waits for what the producer's own threads do, which the cluster does not see.
 #[track_caller]
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + PATIENCE;
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "never: {what}");
@@ -91,7 +91,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// A batch's memory is free a moment after its records have their outcome.
 #[track_caller]
-pub fn memory_returned(producer: &Producer) {
+pub(crate) fn memory_returned(producer: &Producer) {
     eventually("the memory is back", || {
         let metrics = producer.metrics();
         metrics.buffer_available_bytes == metrics.buffer_total_bytes

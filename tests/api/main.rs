@@ -1,6 +1,11 @@
 //! The public API against the embedded cluster: real sockets, real threads, no sleeping.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "tests: helpers may panic and read the clock"
+)]
 
 mod backpressure;
 mod callbacks;

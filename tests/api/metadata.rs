@@ -455,7 +455,9 @@ fn a_topic_that_nobody_has_fails_with_the_reason() {
     assert!(error.to_string().contains("does not host"), "{error}");
     // A topic that goes away while records are queued ends them at their deadline.
     cluster.create_topic("t", 1).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(200)).request_timeout(ms(100)));
+    // The second attempt would be long after the deadline: none is in flight then.
+    let patient = fast(&cluster).retry_backoff_max(ms(60_000)).retry_backoff(ms(60_000));
+    let producer = open(patient.delivery_timeout(ms(700)).request_timeout(ms(600)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
     cluster.delete_topic("t").unwrap();
     let error = failure(&send_numbers(&producer, "t", 0, 1..2)[0]);

@@ -21,16 +21,16 @@ type Script<R> = Box<dyn Fn(usize, <R as Request>::Response) -> <R as Request>::
 
 /// Everything is answered as a one-broker cluster would that has every topic with two partitions, unless scripted.
 #[derive(Default)]
-pub struct Scripted {
-    pub api_versions: Option<Script<ApiVersionsRequest>>,
-    pub metadata: Option<Script<MetadataRequest>>,
-    pub init_producer_id: Option<Script<InitProducerIdRequest>>,
-    pub produce: Option<Script<ProduceRequest>>,
+pub(crate) struct Scripted {
+    pub(crate) api_versions: Option<Script<ApiVersionsRequest>>,
+    pub(crate) metadata: Option<Script<MetadataRequest>>,
+    pub(crate) init_producer_id: Option<Script<InitProducerIdRequest>>,
+    pub(crate) produce: Option<Script<ProduceRequest>>,
     /// Changes the bytes of any answer, length prefix included.
-    pub bytes: Option<Box<dyn Fn(ApiKey, usize, &mut Vec<u8>) + Send + Sync>>,
+    pub(crate) bytes: Option<Box<dyn Fn(ApiKey, usize, &mut Vec<u8>) + Send + Sync>>,
 }
 
-pub struct ScriptedBroker {
+pub(crate) struct ScriptedBroker {
     address: String,
     counts: Arc<Mutex<HashMap<i16, usize>>>,
     /// Value bytes are not looked at; this is what was asked of `Produce`.
@@ -46,7 +46,7 @@ struct Shared {
 
 impl ScriptedBroker {
     /// Its threads end with the process.
-    pub fn start(script: Scripted) -> Self {
+    pub(crate) fn start(script: Scripted) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (counts, produced) = (Arc::default(), Arc::default());
@@ -65,16 +65,16 @@ impl ScriptedBroker {
         broker
     }
 
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// How many requests of an API came.
-    pub fn count(&self, api: ApiKey) -> usize {
+    pub(crate) fn count(&self, api: ApiKey) -> usize {
         self.counts.lock().unwrap().get(&api.0).copied().unwrap_or(0)
     }
 
-    pub fn produced(&self) -> Vec<ProduceRequest> {
+    pub(crate) fn produced(&self) -> Vec<ProduceRequest> {
         self.produced.lock().unwrap().clone()
     }
 }
