@@ -303,7 +303,7 @@ fn a_batch_that_expires_while_it_is_written_never_carries_foreign_bytes() {
     let cluster = MockCluster::start(2).unwrap();
     cluster.create_topic("victim", 1).unwrap();
     cluster.create_topic("others", 2).unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(1000)).request_timeout(ms(900)).linger(ms(0));
+    let timeouts = fast(&cluster).delivery_timeout(ms(2000)).request_timeout(ms(1800)).linger(ms(0));
     let memory = timeouts.buffer_memory(3 << 20).buffer_memory_per_broker_ratio(1.0).batch_size(900_000);
     let producer = open(memory.send_buffer(Some(8 << 10)));
     let victim = vec![b'v'; 890_000];
