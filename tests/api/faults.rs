@@ -188,7 +188,7 @@ fn an_unknown_error_code_is_never_a_success_and_keeps_its_number() {
     assert_eq!(error.code(), Some(ErrorCode(9999)));
     assert!(error.may_have_been_written());
 
-    let timeouts = fast(&cluster).delivery_timeout(ms(200)).request_timeout(ms(100));
+    let timeouts = fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100));
     let producer = open(timeouts);
     let fault = cluster.inject(produce("sure").always().error_before(ErrorCode(9999)));
     let error = failure(&send_numbers(&producer, "sure", 0, 0..1)[0]);
@@ -250,7 +250,7 @@ fn a_record_that_expires_in_the_queue_was_certainly_not_written() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
     cluster.remove_leader("t", 0).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(150)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(ms(400)).request_timeout(ms(100)));
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);
     assert_eq!(error.kind(), ErrorKind::DeliveryTimeout);
     assert!(!error.may_have_been_written(), "{error}");
@@ -263,7 +263,7 @@ fn a_record_that_expires_in_the_queue_was_certainly_not_written() {
 fn a_record_that_expires_in_flight_may_be_written_and_the_partition_goes_on() {
     for version in BrokerVersion::ALL {
         let cluster = MockCluster::builder().version(version).topic("t", 1).start().unwrap();
-        let producer = open(fast(&cluster).delivery_timeout(ms(150)).request_timeout(ms(100)).batch_size(1));
+        let producer = open(fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100)).batch_size(1));
         all_delivered(&send_numbers(&producer, "t", 0, 0..2));
         let fault = cluster.inject(produce("t").always().swallow_answer());
         let lost = send_numbers(&producer, "t", 0, 2..4);
@@ -285,7 +285,7 @@ fn a_record_that_expires_in_flight_may_be_written_and_the_partition_goes_on() {
 #[test]
 fn nothing_new_is_swallowed_as_a_duplicate_after_a_timeout() {
     let cluster = MockCluster::start(1).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(150)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(ms(400)).request_timeout(ms(100)));
     for round in 0..4u32 {
         let lost = cluster.inject(produce("t").always().drop_after());
         let error = failure(&send_numbers(&producer, "t", 0, round * 10..round * 10 + 1)[0]);
