@@ -6,7 +6,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, panic_text};
+use crate::config::PluginConfig;
+use crate::error::{BoxError, Error, panic_text};
 use crate::record::{ProducerRecord, RecordMetadata};
 
 /// What an interceptor is told at the end of a record.
@@ -33,7 +34,18 @@ pub trait Interceptor<K: ?Sized, V: ?Sized>: Send + Sync {
         let _ = outcome;
     }
 
-    /// Called once when the producer closes.
+    /// Called once while the producer is opened, before the first record: the place to read one's own keys, which
+    /// [`declare_keys`](crate::ProducerConfigBuilder::declare_keys) lets into a configuration.
+    ///
+    /// # Errors
+    /// The interceptor's own cause; the producer is then not opened, and reports it as
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    fn configure(&mut self, config: &PluginConfig<'_>) -> Result<(), BoxError> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Called once when the producer closes, or when it could not be opened.
     fn close(&self) {}
 }
 

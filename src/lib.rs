@@ -50,7 +50,8 @@
 //! [`mock::MockCluster`] is a Kafka cluster inside the process, on real sockets, with faults to inject.
 //!
 //! # Features
-//! `gzip`, `snappy`, `lz4` (on by default, pure Rust); `zstd` compiles C.
+//! `gzip`, `snappy`, `lz4` (on by default, pure Rust); `zstd` compiles C; `json` and `uuid` bring `JsonSerializer` and
+//! `UuidSerializer`.
 //!
 //! # Log levels
 //! With the `log` crate, targets `kafka_producer::*`: `error`, the producer became unusable or a callback panicked;
@@ -81,12 +82,29 @@ pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
 pub use interceptor::{Interceptor, Outcome};
 pub use metrics::MetricsSnapshot;
-pub use partitioner::{Choice, PartitionInfo, Partitioner};
+pub use partitioner::{Choice, PartitionInfo, Partitioner, TypedPartitioner};
 pub use producer::{KafkaProducer, KafkaProducerBuilder};
 pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
-pub use serializer::{BytesSerializer, Serializer, StringSerializer};
+#[cfg(feature = "json")]
+pub use serializer::JsonSerializer;
+#[cfg(feature = "uuid")]
+pub use serializer::UuidSerializer;
+pub use serializer::{
+    BooleanSerializer, BytesSerializer, DefaultSerializer, DoubleSerializer, FloatSerializer,
+    IntegerSerializer, LongSerializer, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
+};
 
 /// The examples of README.md, compiled and run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples of docs/testing.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+pub struct Testing;
+
+/// The examples of docs/migration.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migration.md")]
+pub struct Migration;

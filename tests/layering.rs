@@ -26,7 +26,21 @@ const ONLY: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("clock", &[]),
     ("config", &["protocol", "error", "record"]),
-    ("mock", &["protocol", "record", "error", "delivery", "metrics", "api", "sync", "clock"]),
+    (
+        "mock",
+        &[
+            "protocol",
+            "record",
+            "error",
+            "delivery",
+            "metrics",
+            "serializer",
+            "partitioner",
+            "api",
+            "sync",
+            "clock",
+        ],
+    ),
 ];
 
 /// The house limit is about 500; beyond this a file is certainly two.

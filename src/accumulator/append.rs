@@ -196,10 +196,12 @@ impl RecordAccumulator {
     /// after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
-        let open = |leader: i32| leader != NO_LEADER && !crowded.contains(&leader);
+        let stalled = self.stalled.read();
+        let open = |l: i32| l != NO_LEADER && !crowded.contains(&l) && !stalled.contains(&l);
         let queue_len =
             |at: usize| snapshot.partitions.get(at).filter(|p| open(p.leader())).map(|p| p.backlog());
-        let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
+        let adaptive = self.settings.adaptive;
+        let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive));
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
@@ -361,28 +363,4 @@ pub(super) fn body_of(pool: &Arc<MemoryPool>, leader: i32, bytes: &[u8]) -> Body
     let mut list = ChunkList::new(first, size);
     list.across(&mut chunks).put(bytes);
     Body::new(list, bytes.len(), pool.clone())
-}
-
-/// A random number per thread (xorshift): it only has to spread the sticky choice.
-fn random() -> u64 {
-    thread_local! {
-        static STATE: Cell<u64> = const { Cell::new(0) };
-    }
-    STATE.with(|state| {
-        let mut x = state.get();
-        if x == 0 {
-            x = seed();
-        }
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        state.set(x);
-        x >> 11
-    })
-}
-
-/// The standard library's per-process random keys, so that processes and threads start apart.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() | 1
 }

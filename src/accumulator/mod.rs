@@ -39,7 +39,7 @@ use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, Mutex, OnceLock, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
 use topics::TopicTable;
@@ -81,6 +81,9 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
+    stalled: RwLock<Vec<i32>>,
+    availability_timeout: OnceLock<Duration>,
     /// Why there is no sender any more.
     dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
@@ -121,6 +124,8 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            stalled: RwLock::default(),
+            availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
             own: OnceLock::new(),
@@ -133,6 +138,11 @@ impl RecordAccumulator {
     /// Where callbacks go; set once, before the first record.
     pub(crate) fn set_callback_sink(&self, sink: CallbackSink) {
         let _ = self.callbacks.set(sink);
+    }
+
+    /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.
+    pub(crate) fn set_availability_timeout(&self, timeout: Duration) {
+        let _ = self.availability_timeout.set(timeout);
     }
 
     /// Whether a record of this upper bound could ever be held.
@@ -241,6 +251,19 @@ impl RecordAccumulator {
     /// Whether partitions of several leaders are in use, and so whether one leader's share of memory is bounded.
     pub(crate) fn set_several_leaders(&self, several: bool) {
         self.pool.set_several_leaders(several);
+    }
+
+    /// After how long the sticky choice stays away from a broker that takes nothing; `None`: never.
+    pub(crate) fn availability_timeout(&self) -> Option<Duration> {
+        self.availability_timeout.get().copied()
+    }
+
+    /// The brokers that have taken nothing for so long.
+    pub(crate) fn set_stalled(&self, brokers: Vec<i32>) {
+        if *self.stalled.read() != brokers {
+            log::debug!(target: "kafka_producer::accumulator", "partitions of brokers {brokers:?} are passed over");
+            *self.stalled.write() = brokers;
+        }
     }
 
     // ---- sender: batches -----------------------------------------------------

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::partition::PartitionEntry;
+use super::sticky::Spread;
 use crate::error::Error;
 use crate::partitioner::PartitionInfo;
 use crate::record::TopicPartition;
@@ -30,6 +31,8 @@ pub(crate) struct TopicEntry {
     epoch: AtomicU64,
     /// The sticky choice of the moment (KIP-794); `u32::MAX` before the first.
     pub(super) sticky: AtomicU32,
+    /// Decides the next one.
+    pub(super) spread: Spread,
     /// Somebody sent to it since the sender last asked.
     used: AtomicBool,
     state: Mutex<TopicState>,
@@ -71,6 +74,7 @@ impl TopicEntry {
             name: Arc::from(name),
             epoch: AtomicU64::new(0),
             sticky: AtomicU32::new(u32::MAX),
+            spread: Spread::new(),
             used: AtomicBool::new(true),
             state: Mutex::new(TopicState::default()),
             changed: Condvar::new(),

@@ -15,6 +15,7 @@ mod doc;
 mod getters;
 mod names;
 mod parse;
+mod plugin;
 mod properties;
 mod resolve;
 mod secret;
@@ -26,6 +27,7 @@ pub use crate::protocol::record::compression::{Compression, CompressionType};
 pub use address::BootstrapServer;
 pub use builder::ProducerConfigBuilder;
 pub use names::{Acks, DnsLookup, MetadataRecoveryStrategy, PartitionerName, RecordingLevel, SerializerName};
+pub use plugin::PluginConfig;
 
 use crate::error::Error;
 use check::Growing;

@@ -248,15 +248,19 @@ pub enum PartitionerName {
     Murmur2,
     /// murmur2 of the key; any partition without a key.
     Murmur2Random,
-    /// FNV-1a of the key.
+    /// FNV-1a of the key as librdkafka computes it; records without a key all go to one partition.
     Fnv1a,
+    /// FNV-1a of the key as librdkafka and sarama's default compute it; any partition without a key.
+    Fnv1aRandom,
+    /// FNV-1a of the key as sarama's `NewReferenceHashPartitioner` computes it; any partition without a key.
+    Fnv1aReference,
 }
 
 /// Java's package of partitioners.
 const PRODUCER: &str = "org.apache.kafka.clients.producer.";
 
 impl PartitionerName {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Default,
         Self::RoundRobin,
         Self::UniformSticky,
@@ -265,6 +269,8 @@ impl PartitionerName {
         Self::Murmur2,
         Self::Murmur2Random,
         Self::Fnv1a,
+        Self::Fnv1aRandom,
+        Self::Fnv1aReference,
     ];
 
     /// Takes a name, the full name of Java's class or its last part.
@@ -294,6 +300,8 @@ impl PartitionerName {
             Self::Murmur2 => "murmur2",
             Self::Murmur2Random => "murmur2_random",
             Self::Fnv1a => "fnv1a",
+            Self::Fnv1aRandom => "fnv1a_random",
+            Self::Fnv1aReference => "fnv1a_reference",
         }
     }
 }

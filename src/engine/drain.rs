@@ -29,6 +29,7 @@ impl Engine {
         if let Some(error) = self.fatal.clone() {
             return self.fail_everything(&error);
         }
+        self.watch_availability(now);
         let ids: Vec<NodeId> = self.nodes.values().filter(|n| !n.ready.is_empty()).map(|n| n.id).collect();
         for id in ids {
             self.drain_node(id, now);

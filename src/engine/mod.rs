@@ -36,6 +36,7 @@ mod parcel;
 mod partition;
 mod refresh;
 mod split;
+mod stall;
 mod verdict;
 
 #[cfg(test)]

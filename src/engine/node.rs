@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) failures: u32,
     /// Partitions led by this node that have something to send, in turn.
     pub(crate) ready: VecDeque<u32>,
+    /// Since when it has had something to send and no room for it; kept by `stall`.
+    pub(crate) stalled_since: Option<Instant>,
     /// The metadata does not list it any more; it goes when nothing is in flight.
     pub(crate) retired: bool,
 }
@@ -124,7 +126,15 @@ pub(crate) struct Sent {
 
 impl Node {
     pub(crate) fn new(id: NodeId, address: Address) -> Self {
-        Self { id, address, link: Link::Idle, failures: 0, ready: VecDeque::new(), retired: false }
+        Self {
+            id,
+            address,
+            link: Link::Idle,
+            failures: 0,
+            ready: VecDeque::new(),
+            stalled_since: None,
+            retired: false,
+        }
     }
 
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {

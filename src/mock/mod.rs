@@ -1,4 +1,7 @@
-//! A Kafka cluster inside the process, for tests: real sockets on the loopback interface, no Java, no installation.
+//! Tests without a broker: a producer that sends nothing, and a Kafka cluster inside the process.
+//!
+//! [`MockProducer`] stands in for the producer where the code around it is tested; no network, no threads. Where the
+//! sending itself matters there is the cluster: real sockets on the loopback interface, no Java, no installation.
 //!
 //! [`MockCluster`] judges what it receives as a broker does - checksums, structure, sequences, epochs, leadership - and
 //! gives back what was written. [`Fault`]s make it misbehave on demand. Producers in other languages can use it too; see
@@ -30,15 +33,19 @@
 //! `state` is the cluster without sockets: bytes of a request in, bytes of the answer out, time as an argument. It owns
 //! `topology` (brokers, topics, leaders), a `log` per partition with its `producer_state`, the `fault`s, the `journal`;
 //! `handlers` has one file per API. `server` and `connection` are threads and sockets around it, `sink` replaces the logs
-//! in discard mode. Nothing here is shared with the producer except the wire codec and the reading of record batches.
+//! in discard mode. Nothing of the cluster is shared with the producer except the wire codec and the reading of record
+//! batches. `producer` is the mock producer, `calls` the calls it was told to fail.
 
 mod builder;
+mod calls;
 mod cluster;
 mod connection;
+mod error;
 mod fault;
 mod handlers;
 mod journal;
 mod log;
+mod producer;
 mod producer_state;
 mod server;
 mod sink;
@@ -49,9 +56,12 @@ mod topology;
 mod versions;
 
 pub use builder::MockClusterBuilder;
+pub use calls::Operation;
 pub use cluster::MockCluster;
+pub use error::MockError;
 pub use fault::{Fault, FaultHandle};
 pub use journal::{ProducedBatch, ReceivedRequest, RequestBody};
+pub use producer::MockProducer;
 pub use stats::ClusterStats;
 pub use stored::{BatchInfo, StoredRecord};
 pub use versions::BrokerVersion;

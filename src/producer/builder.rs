@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use super::lifecycle::close_all;
 use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
-use crate::config::ProducerConfig;
-use crate::driver::{Callbacks, Status, start};
+use crate::config::{PluginConfig, ProducerConfig};
+use crate::driver::{Callbacks, SenderHandle, Status, start};
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::Metrics;
-use crate::partitioner::Partitioner;
-use crate::serializer::Serializer;
+use crate::partitioner::{self, TypedPartitioner};
+use crate::serializer::{Role, Serializer, check_roughly};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
 
@@ -20,7 +21,7 @@ pub struct KafkaProducerBuilder<K: ?Sized + 'static, V: ?Sized + 'static> {
     config: ProducerConfig,
     key: Box<dyn Serializer<K>>,
     value: Box<dyn Serializer<V>>,
-    partitioner: Option<Box<dyn Partitioner>>,
+    partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
     interceptors: Vec<Box<dyn Interceptor<K, V>>>,
 }
 
@@ -33,9 +34,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         Self { config, key, value, partitioner: None, interceptors: Vec::new() }
     }
 
-    /// Asks `partitioner` for every record that names no partition itself, instead of the default one.
+    /// Asks `partitioner` for every record that names no partition itself, instead of the default one or the one that
+    /// `partitioner.class` names. A [`Partitioner`](crate::Partitioner), or a [`TypedPartitioner`] of these types.
     #[must_use]
-    pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
+    pub fn partitioner(mut self, partitioner: impl TypedPartitioner<K, V> + 'static) -> Self {
         self.partitioner = Some(Box::new(partitioner));
         self
     }
@@ -51,26 +53,33 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     ///
     /// # Errors
     /// As [`KafkaProducer::new`].
-    pub fn build(self) -> Result<KafkaProducer<K, V>, Error> {
-        let config = &self.config;
-        settings::refuse_what_is_missing(config, self.partitioner.is_some())?;
-        let client_id = settings::client_id(config);
-        let metrics = Arc::new(Metrics::default());
-        let acc = RecordAccumulator::new(settings::accumulator(config), metrics);
-        let status = Arc::new(Status::default());
-        let callbacks = Callbacks::start(acc.id)?;
-        acc.set_callback_sink(callbacks.sink());
-        let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
-        let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
+    pub fn build(mut self) -> Result<KafkaProducer<K, V>, Error> {
+        let config = self.config.clone();
+        settings::refuse_what_is_missing(&config)?;
+        check_roughly::<K>(&config, Role::Key)?;
+        check_roughly::<V>(&config, Role::Value)?;
+        if self.partitioner.is_none() {
+            let named = config.partitioner().and_then(partitioner::by_name);
+            self.partitioner = named.map(|p| Box::new(p) as Box<dyn TypedPartitioner<K, V>>);
+        }
+        let threads = self.configure().and_then(|()| {
+            let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
+            Threads::start(&config, adaptive)
+        });
+        let interceptors = Arc::new(Interceptors::new(self.interceptors));
+        let Threads { acc, status, sender, callbacks } = threads.inspect_err(|_| {
+            close_all(&*self.key, &*self.value, self.partitioner.as_deref());
+            interceptors.close();
+        })?;
         Ok(KafkaProducer {
             key: self.key,
             value: self.value,
-            interceptors: Arc::new(Interceptors::new(self.interceptors)),
+            interceptors,
             partitioner: self.partitioner,
             ignore_keys: config.partitioner_ignore_keys(),
             max_block: config.max_block(),
             max_request_size: config.max_request_size(),
-            patience: settings::patience(config),
+            patience: settings::patience(&config),
             drop_timeout: config.drop_close_timeout(),
             acc,
             status,
@@ -79,6 +88,51 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
         })
+    }
+
+    /// Shows every plug-in the configuration, before anything of the producer runs.
+    fn configure(&mut self) -> Result<(), Error> {
+        let config = PluginConfig::new(&self.config);
+        let failed = |key: &str, what: &str| {
+            let error = Error::config(key, format_args!("the {what} cannot be configured"));
+            move |cause: BoxError| error.with_source(cause)
+        };
+        self.key.configure(&config, Role::Key).map_err(failed(Role::Key.config_key(), "key serializer"))?;
+        self.value
+            .configure(&config, Role::Value)
+            .map_err(failed(Role::Value.config_key(), "value serializer"))?;
+        if let Some(partitioner) = &mut self.partitioner {
+            partitioner.configure(&config).map_err(failed("partitioner.class", "partitioner"))?;
+        }
+        for interceptor in &mut self.interceptors {
+            interceptor.configure(&config).map_err(failed("interceptor.classes", "interceptor"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What runs beneath a producer.
+struct Threads {
+    acc: Arc<RecordAccumulator>,
+    status: Arc<Status>,
+    sender: SenderHandle,
+    callbacks: Callbacks,
+}
+
+impl Threads {
+    fn start(config: &ProducerConfig, adaptive: bool) -> Result<Self, Error> {
+        let client_id = settings::client_id(config);
+        let acc =
+            RecordAccumulator::new(settings::accumulator(config, adaptive), Arc::new(Metrics::default()));
+        if let Some(timeout) = config.partitioner_availability_timeout() {
+            acc.set_availability_timeout(timeout);
+        }
+        let status = Arc::new(Status::default());
+        let callbacks = Callbacks::start(acc.id)?;
+        acc.set_callback_sink(callbacks.sink());
+        let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
+        let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
+        Ok(Self { acc, status, sender, callbacks })
     }
 }
 

@@ -12,7 +12,8 @@ use crate::clock;
 use crate::delivery::on_callback_thread;
 use crate::driver::{Command, Status};
 use crate::error::{Error, ErrorKind, panic_text};
-use crate::partitioner::PartitionInfo;
+use crate::partitioner::{PartitionInfo, TypedPartitioner};
+use crate::serializer::Serializer;
 use crate::sync::atomic::Ordering;
 
 /// How much longer than its timeout a close waits for the sender thread to say that it is done.
@@ -156,12 +157,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if self.plug_ins_closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        guarded("the key serializer", || self.key.close());
-        guarded("the value serializer", || self.value.close());
+        close_all(&*self.key, &*self.value, self.partitioner.as_deref());
         self.interceptors.close();
-        if let Some(partitioner) = &self.partitioner {
-            guarded("the partitioner", || partitioner.close());
-        }
     }
 
     fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
@@ -178,6 +175,19 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             Some(trouble) => error.with_source(trouble),
             None => error,
         }
+    }
+}
+
+/// A panic in one does not keep the others from being closed.
+pub(super) fn close_all<K: ?Sized, V: ?Sized>(
+    key: &dyn Serializer<K>,
+    value: &dyn Serializer<V>,
+    partitioner: Option<&dyn TypedPartitioner<K, V>>,
+) {
+    guarded("the key serializer", || key.close());
+    guarded("the value serializer", || value.close());
+    if let Some(partitioner) = partitioner {
+        guarded("the partitioner", || partitioner.close());
     }
 }
 

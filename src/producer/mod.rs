@@ -18,9 +18,9 @@ use crate::driver::{Callbacks, SenderHandle, Status};
 use crate::error::Error;
 use crate::interceptor::Interceptors;
 use crate::metrics::MetricsSnapshot;
-use crate::partitioner::{PartitionInfo, Partitioner};
+use crate::partitioner::{PartitionInfo, TypedPartitioner};
 use crate::record::{ProducerRecord, RecordMetadata};
-use crate::serializer::Serializer;
+use crate::serializer::{DefaultSerializer, Role, Serializer, check_exactly};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
 
@@ -56,7 +56,7 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     key: Box<dyn Serializer<K>>,
     value: Box<dyn Serializer<V>>,
     interceptors: Arc<Interceptors<K, V>>,
-    partitioner: Option<Box<dyn Partitioner>>,
+    partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
     ignore_keys: bool,
     max_block: Duration,
     max_request_size: usize,
@@ -76,13 +76,43 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// [`connect`](Self::connect)).
     ///
     /// # Errors
-    /// The configuration asks for what this version does not have, or a thread cannot be started.
+    /// The configuration asks for what this version does not have or names a serializer that does not fit the types, a
+    /// plug-in cannot be configured, or a thread cannot be started.
     pub fn new(
         config: ProducerConfig,
         key: impl Serializer<K> + 'static,
         value: impl Serializer<V> + 'static,
     ) -> Result<Self, Error> {
         Self::builder(config, key, value).build()
+    }
+
+    /// Opens a producer with the serializers that belong to its types: those of Java for `str`, `String`, `[u8]`,
+    /// `Vec<u8>`, numbers, `bool` and `()`, and what [`DefaultSerializer`] says of the caller's own. Otherwise as
+    /// [`new`](Self::new).
+    ///
+    /// ```
+    /// use kafka_producer::mock::MockCluster;
+    /// use kafka_producer::{KafkaProducer, ProducerConfig, ProducerRecord};
+    ///
+    /// # let cluster = MockCluster::start(1)?;
+    /// # let servers = cluster.bootstrap_servers();
+    /// let producer = KafkaProducer::<i64, str>::open(ProducerConfig::new(&servers)?)?;
+    /// producer.send(ProducerRecord::new("events", "started").key(&7))?.get()?;
+    /// producer.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Config`](crate::ErrorKind::Config) also if `key.serializer` or `value.serializer` is set
+    /// and is not the serializer of the type.
+    pub fn open(config: ProducerConfig) -> Result<Self, Error>
+    where
+        K: DefaultSerializer,
+        V: DefaultSerializer,
+    {
+        check_exactly::<K>(&config, Role::Key)?;
+        check_exactly::<V>(&config, Role::Value)?;
+        Self::new(config, K::Serializer::default(), V::Serializer::default())
     }
 
     /// For a producer with a partitioner or interceptors of its own.

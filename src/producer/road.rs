@@ -14,7 +14,7 @@ use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{BoxError, Error, ErrorKind, panic_text};
 use crate::interceptor::Outcome;
-use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, partition_for_key};
+use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, TypedRecord, partition_for_key};
 use crate::protocol::record::RecordBody;
 use crate::record::{Headers, ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
@@ -198,20 +198,23 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     ) -> Result<DeliveryFuture, Error> {
         let partition = record.partition_ref();
         let timestamp = record.timestamp_ref();
-        let (name, key, value, headers) = record.parts_mut();
+        let (name, typed_key, typed_value, headers) = record.parts_mut();
         let stage = Cell::new(Stage::Key);
         // User code: one guard for all of it. What a panic leaves behind is the user's own, and the scratch buffers,
         // which are cleared.
         let buffers = (&mut scratch.key, &mut scratch.value);
         let guarded = catch_unwind(AssertUnwindSafe(|| {
             let (key_buffer, value_buffer) = buffers;
-            let key = serialize(&*self.key, (name, Role::Key), headers, key, key_buffer)?;
+            let key = serialize(&*self.key, (name, Role::Key), headers, typed_key, key_buffer)?;
             stage.set(Stage::Value);
-            let value = serialize(&*self.value, (name, Role::Value), headers, value, value_buffer)?;
+            let value = serialize(&*self.value, (name, Role::Value), headers, typed_value, value_buffer)?;
             stage.set(Stage::Partition);
             let target = match partition {
                 Some(partition) => Target::Partition(partition as usize),
-                None => self.choose(name, key, value, topic)?,
+                None => {
+                    let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
+                    self.choose(&TypedRecord::new(typed_key, typed_value, serialized), topic)?
+                }
             };
             Ok((key, value, target))
         }));
@@ -231,16 +234,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     #[inline]
-    fn choose(
-        &self,
-        name: &str,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        topic: &TopicLease,
-    ) -> Result<Target, Error> {
+    fn choose(&self, record: &TypedRecord<'_, K, V>, topic: &TopicLease) -> Result<Target, Error> {
         let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
         let Some(partitioner) = &self.partitioner else {
-            return Ok(match key.filter(|_| !self.ignore_keys) {
+            return Ok(match record.serialized.key.filter(|_| !self.ignore_keys) {
                 Some(key) => {
                     let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
                     Target::Partition(partition_for_key(key, count) as usize)
@@ -248,10 +245,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
                 None => Target::Sticky,
             });
         };
-        let record = KeyedRecord::new(name, key, value);
         let count = snapshot.partitions.len();
+        let name = record.serialized.topic;
         let choice = partitioner
-            .partition(&record, &TopicView::new(&snapshot.infos))
+            .choose(record, &TopicView::new(&snapshot.infos))
             .map_err(|cause| Stage::Partition.failed(name, cause))?;
         match choice {
             Choice::Sticky => Ok(Target::Sticky),
@@ -307,10 +304,9 @@ fn serialize<'a, T: ?Sized>(
     scratch: &'a mut Vec<u8>,
 ) -> Result<Option<&'a [u8]>, Error> {
     let Some(datum) = datum else { return Ok(None) };
-    match serializer.serialize(&mut Context::new(topic, headers, role), datum, scratch) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(cause) => Err(Stage::of(role).failed(topic, cause)),
-    }
+    serializer
+        .serialize(&mut Context::new(topic, headers, role), datum, scratch)
+        .map_err(|cause| Stage::of(role).failed(topic, cause))
 }
 
 /// Whose code is at work.

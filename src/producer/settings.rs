@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::accumulator;
-use crate::config::{MetadataRecoveryStrategy, PartitionerName, ProducerConfig};
+use crate::config::{MetadataRecoveryStrategy, ProducerConfig};
 use crate::driver::SocketSettings;
 use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings};
 use crate::error::Error;
@@ -16,21 +16,11 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Settings that this version knows but cannot honour.
-pub(super) fn refuse_what_is_missing(config: &ProducerConfig, own_partitioner: bool) -> Result<(), Error> {
+pub(super) fn refuse_what_is_missing(config: &ProducerConfig) -> Result<(), Error> {
     if config.transactional_id().is_some() {
         return Err(Error::config("transactional.id", "transactions are not supported by this version yet"));
     }
-    match config.partitioner() {
-        None | Some(PartitionerName::Default) => Ok(()),
-        Some(_) if own_partitioner => Ok(()),
-        Some(name) => Err(Error::config(
-            "partitioner.class",
-            format_args!(
-                "{} is not supported by this version yet; pass an object to KafkaProducerBuilder::partitioner",
-                name.name()
-            ),
-        )),
-    }
+    Ok(())
 }
 
 /// `client.id`, or a number of our own, as Java does.
@@ -46,7 +36,8 @@ pub(super) fn patience(config: &ProducerConfig) -> Duration {
     config.delivery_timeout().saturating_add(Duration::from_secs(5))
 }
 
-pub(super) fn accumulator(config: &ProducerConfig) -> accumulator::Settings {
+/// `adaptive`: whether the partitioner lets the sticky choice look at queues.
+pub(super) fn accumulator(config: &ProducerConfig, adaptive: bool) -> accumulator::Settings {
     accumulator::Settings {
         batch_size: config.batch_size(),
         linger: config.linger(),
@@ -54,7 +45,7 @@ pub(super) fn accumulator(config: &ProducerConfig) -> accumulator::Settings {
         broker_share: config.buffer_memory_per_broker_ratio(),
         delivery_timeout: config.delivery_timeout(),
         compression: config.compression(),
-        adaptive: config.partitioner_adaptive_partitioning_enable(),
+        adaptive: adaptive && config.partitioner_adaptive_partitioning_enable(),
     }
 }
 

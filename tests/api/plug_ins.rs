@@ -189,9 +189,9 @@ impl Serializer<[u8]> for Closer {
         cx: &mut Context<'_, '_>,
         v: &'a [u8],
         _: &'a mut Vec<u8>,
-    ) -> Result<&'a [u8], BoxError> {
+    ) -> Result<Option<&'a [u8]>, BoxError> {
         cx.headers.push("role", Some(format!("{:?} for {}", cx.role, cx.topic).into_bytes().into()));
-        Ok(v)
+        Ok(Some(v))
     }
     fn close(&self) {
         self.1.lock().unwrap().push(self.0.to_owned());

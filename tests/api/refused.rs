@@ -304,13 +304,6 @@ fn what_this_version_lacks_is_refused_by_the_constructor() {
     let error = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     says(&error, &["transactional.id", "not supported"]);
-    let config = ProducerConfig::builder(["localhost:9092"])
-        .set("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner")
-        .build()
-        .unwrap();
-    let error = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    says(&error, &["partitioner.class", "KafkaProducerBuilder::partitioner"]);
 }
 
 #[test]

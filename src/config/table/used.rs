@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     key("compression.zstd.level", Int { min: -131_072, max: 22, off: false }, Some("3"), Medium, Used,
         "Negative: faster than 1. 22: smallest."),
     key("partitioner.class", Class, None, Medium, Used,
-        "Name of a partitioner: one of Java's three classes, or `default`, `round_robin`, `uniform_sticky`, `consistent`, `consistent_random`, `murmur2`, `murmur2_random`, `fnv1a`. Others are objects and given to `KafkaProducerBuilder::partitioner`."),
+        "Name of a partitioner: one of Java's three classes, or `default`, `round_robin`, `uniform_sticky`, `consistent`, `consistent_random`, `murmur2`, `murmur2_random`, `fnv1a`, `fnv1a_random`, `fnv1a_reference`. Others are objects and given to `KafkaProducerBuilder::partitioner`."),
     key("partitioner.ignore.keys", Bool, Some("false"), Medium, Used,
         "Whether the default partitioner treats keyed records like those without a key."),
     key("partitioner.adaptive.partitioning.enable", Bool, Some("true"), Low, Used,

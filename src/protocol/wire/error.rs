@@ -20,7 +20,7 @@ pub enum DecodeErrorKind {
     NegativeLength,
     /// An array count that the remaining bytes cannot hold.
     CountTooBig,
-    /// A string longer than [`MAX_STRING_LEN`].
+    /// A string longer than [`MAX_STRING_LEN`](super::MAX_STRING_LEN).
     StringTooLong,
     /// A string that is not UTF-8.
     InvalidUtf8,

@@ -1,0 +1,10 @@
+//! Serializers, partitioners, the configuration they are given, and the mock producer, through the public API.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod configured;
+mod mock_producer;
+mod partitioners;
+mod registry;
+mod serializers;
+mod support;
