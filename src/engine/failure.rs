@@ -47,14 +47,7 @@ impl Engine {
                 };
             }
         };
-        let error = match cause {
-            Some(cause) => match cause.code() {
-                Some(code) => error.with_code(code).with_source(cause),
-                None => error.with_source(cause),
-            },
-            None => error,
-        };
-        certain(error, parcel)
+        certain(caused(error, cause), parcel)
     }
 
     /// Ends a parcel that is not in flight.
@@ -109,7 +102,9 @@ impl Engine {
                     let Some(partition) = slot.and_then(Option::as_deref_mut) else { continue };
                     sent.parcel.ended = true;
                     partition.lane.orphaned();
-                    let error = error.clone().with_topic_partition(partition.entry.tp.clone());
+                    // Why earlier attempts failed is the best guess at why this one is not answered.
+                    let error = caused(error.clone(), sent.parcel.last_error.clone());
+                    let error = error.with_topic_partition(partition.entry.tp.clone());
                     let outcome = Outcome::Failed { error, records: Box::default() };
                     self.acc.complete(&partition.entry, &sent.parcel.batch, outcome);
                 }
@@ -200,6 +195,14 @@ fn like(error: &Error, text: String) -> Error {
     match error.topic_partition() {
         Some(tp) => new.with_topic_partition(tp.clone()),
         None => new,
+    }
+}
+
+fn caused(error: Error, cause: Option<Error>) -> Error {
+    let Some(cause) = cause else { return error };
+    match cause.code() {
+        Some(code) => error.with_code(code).with_source(cause),
+        None => error.with_source(cause),
     }
 }
 

@@ -115,7 +115,9 @@ fn every_level_is_readable() {
             let value = text(1, 20_000);
             producer.send(ProducerRecord::new("t", &value).partition(0)).unwrap().get().unwrap();
             assert_eq!(cluster.records("t", 0)[0].value, Some(value), "{codec:?} {level}");
-            assert_eq!(cluster.batches("t", 0)[0].compression, codec);
+            // The lowest level of zstd hardly tries, and what does not shrink stays raw.
+            let written = cluster.batches("t", 0)[0].compression;
+            assert!(written == codec || (level < 0 && written == CompressionType::None), "{codec:?} {level}");
         }
     }
 }

@@ -129,7 +129,7 @@ fn batches_of_a_megabyte_over_a_thousand_partitions_fit_into_the_default_memory(
 fn memory_comes_back_after_success_failure_and_timeout() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(200)).request_timeout(ms(100));
+    let timeouts = fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100));
     let producer = open(timeouts.buffer_memory(1 << 20));
     let value = vec![7; 10_000];
     let faults: [fn(Fault) -> Fault; 3] = [Fault::drop_after, Fault::swallow_answer, |f| {
