@@ -95,8 +95,10 @@ fn round_robin_passes_over_partitions_without_a_leader() {
 fn bytes_per_partition(name: PartitionerName, key: Option<&str>, turns: usize) -> Vec<usize> {
     const BATCH: usize = 500;
     let cluster = MockCluster::builder().brokers(3).topic("t", 6).start().unwrap();
-    let producer =
-        open(config(&cluster).partitioner(name).batch_size(BATCH).linger(Duration::from_millis(5)));
+    // Adaptive choices follow how fast brokers answer, and threads of one busy machine are not equal brokers; with equal
+    // queues they are tested beside the choice itself.
+    let steady = config(&cluster).partitioner_adaptive_partitioning_enable(false);
+    let producer = open(steady.partitioner(name).batch_size(BATCH).linger(Duration::from_millis(5)));
     let payload = [0; 150];
     for n in 0..turns * BATCH / 85 {
         let mut record = ProducerRecord::new("t", &payload[..20 + (n * 37) % 130]);
@@ -118,9 +120,8 @@ fn assert_even(bytes: &[usize]) {
 
 #[test]
 fn sticky_choices_are_even_by_bytes_on_equal_brokers() {
-    // Adaptive choices are random, and 10 % are five times the deviation of 2,500 turns for each of six.
-    assert_even(&bytes_per_partition(PartitionerName::Default, None, 15_000));
-    assert_even(&bytes_per_partition(PartitionerName::ConsistentRandom, Some(""), 15_000));
+    assert_even(&bytes_per_partition(PartitionerName::Default, None, 600));
+    assert_even(&bytes_per_partition(PartitionerName::ConsistentRandom, Some(""), 600));
     assert_even(&bytes_per_partition(PartitionerName::UniformSticky, None, 600));
     assert_even(&bytes_per_partition(PartitionerName::UniformSticky, Some("ignored"), 600));
 }
