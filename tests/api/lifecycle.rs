@@ -256,7 +256,8 @@ fn two_hundred_producers_leave_no_threads() {
             _ => {}
         }
     }
-    assert_eq!(threads("kafka-sender") + threads("kafka-callbacks"), 0, "close and drop join them");
+    // Close and drop join them; the kernel may list a thread a moment longer than its join takes.
+    eventually(|| threads("kafka-sender") + threads("kafka-callbacks") == 0);
     // Those that connect end with the peer's silence.
     let handle = drop_inside_a_callback(&cluster);
     eventually(|| threads("kafka-sender") + threads("kafka-callbacks") == 0);
