@@ -1,10 +1,10 @@
-//! What the driver needs of a real Kafka: `admin BOOTSTRAP create TOPIC PARTITIONS`, `admin BOOTSTRAP count TOPIC`.
+//! What the driver needs of a real Kafka: topics made, counted and deleted. Run without arguments for the usage.
 
 use compare::wire::Connection;
 use kafka_producer::protocol::ErrorCode;
 use kafka_producer::protocol::messages::create_topics::CreatableTopic;
 use kafka_producer::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_producer::protocol::messages::{CreateTopicsRequest, ListOffsetsRequest};
+use kafka_producer::protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest};
 use std::io;
 
 /// The timestamp that asks for a partition's end.
@@ -22,7 +22,12 @@ fn main() -> io::Result<()> {
             println!("{}", count(&mut Connection::open(bootstrap)?, topic)?);
             Ok(())
         }
-        _ => Err(io::Error::other("admin BOOTSTRAP create TOPIC PARTITIONS | admin BOOTSTRAP count TOPIC")),
+        [bootstrap, "delete", topic] => {
+            let topic_names = vec![topic.to_owned()];
+            let request = DeleteTopicsRequest { topic_names, timeout_ms: 30_000, ..Default::default() };
+            Connection::open(bootstrap)?.ask(4, &request).map(drop)
+        }
+        _ => Err(io::Error::other("admin BOOTSTRAP (create TOPIC PARTITIONS | count TOPIC | delete TOPIC)")),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use compare::{Latencies, Mode, Options, Payloads, Stopwatch};
-use krafka::producer::{Acks, Compression, Producer};
-use krafka::{Kafka, Record};
+use krafka::producer::{Acks, Producer};
+use krafka::{Compression, Kafka, Record};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
