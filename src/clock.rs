@@ -7,7 +7,30 @@ use std::time::{Duration, Instant, SystemTime};
 /// Monotonic time, for deadlines. Never goes back when the wall clock is set.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn now() -> Instant {
+    #[cfg(test)]
+    if let Some(at) = virtual_time::get() {
+        return at;
+    }
     Instant::now()
+}
+
+/// For simulations: what this thread takes for the present.
+#[cfg(test)]
+pub(crate) mod virtual_time {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    thread_local! {
+        static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn set(at: Option<Instant>) {
+        NOW.set(at);
+    }
+
+    pub(super) fn get() -> Option<Instant> {
+        NOW.get()
+    }
 }
 
 /// Milliseconds since the Unix epoch, as Kafka stamps records, exact to the millisecond.

@@ -85,3 +85,8 @@ pub use partitioner::{Choice, PartitionInfo, Partitioner};
 pub use producer::{KafkaProducer, KafkaProducerBuilder};
 pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
 pub use serializer::{BytesSerializer, Serializer, StringSerializer};
+
+/// The examples of README.md, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

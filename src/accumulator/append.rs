@@ -11,7 +11,7 @@ use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, PartitionEntry, Route, Supplies};
 use super::sticky;
-use super::{Lost, RecordAccumulator, TopicLease, closed_error};
+use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, RecordFacts};
 use crate::error::{Error, ErrorKind};
@@ -68,6 +68,16 @@ pub(crate) enum Target {
     Sticky,
 }
 
+/// Where a record went.
+enum Went {
+    /// Into a batch. `switch`: records without a key should go elsewhere from now on.
+    In { future: DeliveryFuture, switch: bool },
+    /// Nowhere: the partition's batch was full, and the record may go to another partition.
+    Full,
+    /// Nowhere: the leader's share of memory is taken, and the record may go to another leader.
+    Crowded,
+}
+
 /// What an append holds while it tries; goes back where it came from if it is not used.
 struct Held<'a> {
     acc: &'a RecordAccumulator,
@@ -112,23 +122,38 @@ impl RecordAccumulator {
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let mut switched = false;
+        // Leaders whose share of memory is taken; no allocation while there is none.
+        let mut crowded: Vec<i32> = Vec::new();
+        // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
+        if let Some(entry) = topic.entry() {
+            entry.mark_used();
+        }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
-            match self.append_to(entry, route, record, facts, wait)? {
-                Some((future, switch)) => {
+            let leader = entry.leader();
+            let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
+            let went = self.append_to(entry, route, record, facts, wait, may_leave)?;
+            match went {
+                Went::In { future, switch } => {
                     if switch {
-                        self.next_sticky(topic);
+                        self.next_sticky(topic, &[]);
                     }
                     return Ok(future);
                 }
-                None => {
-                    self.next_sticky(topic);
+                Went::Full => {
+                    self.next_sticky(topic, &crowded);
+                    switched = true;
+                }
+                Went::Crowded => {
+                    crowded.push(leader);
+                    self.next_sticky(topic, &crowded);
                     switched = true;
                 }
             }
         }
     }
 
+    #[inline]
     fn destination<'t>(
         &self,
         topic: &'t TopicLease,
@@ -140,7 +165,7 @@ impl RecordAccumulator {
             Target::Partition(at) => (at, Route::Fixed),
             Target::Sticky => {
                 let sticky = topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed)) as usize;
-                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic) };
+                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic, &[]) };
                 (at, if switched { Route::StickyHere } else { Route::Sticky })
             }
         };
@@ -153,17 +178,29 @@ impl RecordAccumulator {
         }
     }
 
-    /// Moves the topic's sticky choice on. Threads that do so at once choose one after the other; the last stays.
-    fn next_sticky(&self, topic: &TopicLease) -> usize {
+    /// Whether a record that may go anywhere could leave a crowded leader's partition for another leader's.
+    fn has_other_leader(&self, topic: &TopicLease, leader: i32, crowded: &[i32]) -> bool {
+        // Shares apply only then; and the list is walked only for a record that found no memory.
+        self.pool.shares_apply()
+            && topic.snapshot().is_some_and(|s| {
+                let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
+                s.partitions.iter().any(|p| elsewhere(p.leader()))
+            })
+    }
+
+    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one after the other; the last stays.
+    fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
         let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
+        let open = |leader: i32| leader != NO_LEADER && !crowded.contains(&leader);
         let queue_len =
-            |at: usize| snapshot.partitions.get(at).filter(|p| p.leader() != NO_LEADER).map(|p| p.backlog());
+            |at: usize| snapshot.partitions.get(at).filter(|p| open(p.leader())).map(|p| p.backlog());
         let at = sticky::choose(snapshot.partitions.len(), queue_len, self.settings.adaptive, random());
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
 
-    /// `None` if the record should go to another partition.
+    /// One partition. `may_leave`: the record goes elsewhere rather than wait for a leader's share of memory.
+    #[inline(always)]
     fn append_to<'r, H>(
         &self,
         entry: &Arc<PartitionEntry>,
@@ -171,7 +208,8 @@ impl RecordAccumulator {
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
-    ) -> Result<Option<(DeliveryFuture, bool)>, Error>
+        may_leave: impl Fn() -> bool,
+    ) -> Result<Went, Error>
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
@@ -192,15 +230,21 @@ impl RecordAccumulator {
                         self.signals.partition(entry);
                         self.help_sealing(entry, wait);
                     }
-                    return Ok(Some((DeliveryFuture::new(completion, index, facts), switch)));
+                    return Ok(Went::In { future: DeliveryFuture::new(completion, index, facts), switch });
                 }
-                Append::NeedsChunks(chunks) => self.supply(&mut held, chunks, wait)?,
+                Append::NeedsChunks(chunks) => {
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
+                }
                 Append::NeedsBatch { chunks, notify } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
                     if notify {
                         self.signals.partition(entry);
                     }
-                    self.supply(&mut held, chunks, wait)?;
+                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
                     if held.fresh.is_none() {
                         held.fresh = Some(self.fresh(entry)?);
                     }
@@ -208,7 +252,7 @@ impl RecordAccumulator {
                 Append::Switch => {
                     self.signals.partition(entry);
                     self.help_sealing(entry, wait);
-                    return Ok(None);
+                    return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
             }
@@ -221,14 +265,23 @@ impl RecordAccumulator {
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1) })
     }
 
-    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some.
-    fn supply(&self, held: &mut Held<'_>, chunks: usize, wait: Wait<'_>) -> Result<(), Error> {
+    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some. `false`: the
+    /// leader's share is taken and the record `may_leave`.
+    fn supply(
+        &self,
+        held: &mut Held<'_>,
+        chunks: usize,
+        wait: Wait<'_>,
+        may_leave: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
         if chunks == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let leader = held.entry.leader();
-        if self.pool.try_take(leader, chunks, &mut held.spare).is_ok() {
-            return Ok(());
+        match self.pool.try_take(leader, chunks, &mut held.spare) {
+            Ok(()) => return Ok(true),
+            Err(Bound::BrokerShare) if may_leave() => return Ok(false),
+            Err(Bound::BufferMemory | Bound::BrokerShare | Bound::Closed) => {}
         }
         let wanted = chunks + held.spare.len();
         held.release();
@@ -243,7 +296,7 @@ impl RecordAccumulator {
                 taken
             }
         };
-        taken.map_err(|bound| self.no_memory(bound, held.entry, wait))
+        taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
@@ -273,18 +326,20 @@ impl RecordAccumulator {
         }
         self.sealer.try_help(|seal| {
             let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
-            let lost = Lost::of(batch.get());
             match seal(batch) {
                 Ok(sealed) => {
-                    let sealed = self.learn_ratio(entry, sealed);
+                    self.learn_ratio(entry, &sealed);
                     entry.queue.lock().put_sealed(place, sealed);
                 }
-                Err(error) => {
+                Err((batch, error)) => {
                     entry.queue.lock().forget_sealing(place);
-                    self.fail_lost(entry, &lost, error);
+                    self.fail(entry, &batch, error);
                 }
             }
             self.signals.partition(entry);
+            if let Some(error) = self.dead.get() {
+                self.abandon(error);
+            }
         });
     }
 }

@@ -173,6 +173,11 @@ impl ClosedBatch {
         &self.0
     }
 
+    #[cfg(test)]
+    pub(super) fn set_created(&mut self, created: Instant) {
+        self.0.created = created;
+    }
+
     /// Sends it as it is.
     pub(super) fn into_batch(self) -> Batch {
         self.0
@@ -224,6 +229,6 @@ impl Batch {
 /// dies, fails its records.
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.completion.abandon();
+        self.completion.abandon(self.generation);
     }
 }

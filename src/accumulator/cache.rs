@@ -82,12 +82,11 @@ impl Drop for TopicLease {
 #[inline]
 fn slot_of(producer: u64, name: &str) -> usize {
     let bytes = name.as_bytes();
-    let mut h = producer ^ (bytes.len() as u64) << 32;
-    for part in bytes.rchunks(8).take(4) {
-        let mut word = [0u8; 8];
-        word[..part.len()].copy_from_slice(part);
-        h = (h ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        h ^= h >> 29;
-    }
+    let word = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(31),
+        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let mut h = (producer ^ (bytes.len() as u64) << 32 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    h ^= h >> 32;
     (h as usize) % SLOTS
 }

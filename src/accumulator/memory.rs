@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex};
 
 /// The leader that chunks of a partition without one are counted under.
@@ -45,6 +45,8 @@ pub(crate) struct MemoryPool {
     /// What one leader may hold while several are in use.
     share: usize,
     waiting: AtomicUsize,
+    /// A copy of `State::several_leaders`, read without the lock.
+    several_leaders: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -76,6 +78,7 @@ impl MemoryPool {
             chunk_size,
             share,
             waiting: AtomicUsize::new(0),
+            several_leaders: AtomicBool::new(false),
             state: Mutex::new(State {
                 lent: 0,
                 spare: Vec::new(),
@@ -111,10 +114,17 @@ impl MemoryPool {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Whether one leader's share is bounded.
+    #[inline]
+    pub(crate) fn shares_apply(&self) -> bool {
+        self.several_leaders.load(Ordering::Relaxed)
+    }
+
     /// Tells whether partitions of several leaders are in use, and so whether shares apply.
     pub(crate) fn set_several_leaders(&self, several: bool) {
         let mut state = self.state.lock();
         state.several_leaders = several;
+        self.several_leaders.store(several, Ordering::Relaxed);
         self.grant(&mut state);
     }
 

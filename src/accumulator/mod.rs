@@ -81,6 +81,8 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// Why there is no sender any more.
+    dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
@@ -119,6 +121,7 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
             own: OnceLock::new(),
             settings,
@@ -262,16 +265,16 @@ impl RecordAccumulator {
             let taken = entry.queue.lock().take_front(&self.pool)?;
             let batch = match taken {
                 Ok(sealed) => sealed,
-                Err(closed) => {
-                    let lost = Lost::of(closed.get());
-                    match self.sealer.seal(closed) {
-                        Ok(sealed) => self.learn_ratio(entry, sealed),
-                        Err(error) => {
-                            self.fail_lost(entry, &lost, error);
-                            continue;
-                        }
+                Err(closed) => match self.sealer.seal(closed) {
+                    Ok(sealed) => {
+                        self.learn_ratio(entry, &sealed);
+                        sealed
                     }
-                }
+                    Err((batch, error)) => {
+                        self.fail(entry, &batch, error);
+                        continue;
+                    }
+                },
             };
             self.unfinished.taken(batch.records);
             return Some(batch);
@@ -280,39 +283,56 @@ impl RecordAccumulator {
 
     /// The sender died: fails everything that it had not taken.
     pub(crate) fn abandon(&self, error: &Error) {
-        for topic in self.topics.each() {
-            let Some((_, snapshot)) = topic.snapshot() else { continue };
-            for entry in &snapshot.partitions {
-                while let Some(batch) = self.take(entry) {
-                    self.complete(
-                        entry,
-                        &batch,
-                        Outcome::Failed { error: error.clone(), records: Box::default() },
-                    );
-                }
+        // First: who puts a compressed batch back after this has passed its place looks here.
+        let _ = self.dead.set(error.clone());
+        for entry in self.topics.each().iter().flat_map(|topic| topic.known()) {
+            while let Some(batch) = self.take(&entry) {
+                let outcome = Outcome::Failed { error: error.clone(), records: Box::default() };
+                self.complete(&entry, &batch, outcome);
             }
         }
     }
 
-    fn learn_ratio(&self, entry: &PartitionEntry, batch: Batch) -> Batch {
+    fn learn_ratio(&self, entry: &PartitionEntry, batch: &Batch) {
         if self.sealer.compresses() && batch.raw_len > 0 {
             entry.observe_ratio(batch.body.len() as f32 / batch.raw_len as f32);
         }
-        batch
     }
 
     /// Gives a taken batch its outcome and runs what waits for it. `false` if it had one.
     pub(crate) fn complete(&self, entry: &PartitionEntry, batch: &Batch, outcome: Outcome) -> bool {
+        let ended = self.end(entry, batch, outcome);
+        if ended {
+            self.unfinished.taken_ended(batch.records);
+        }
+        ended
+    }
+
+    /// Ends a batch that the sender has not taken.
+    fn fail(&self, entry: &PartitionEntry, batch: &Batch, error: Error) {
+        let error = error.with_topic_partition(entry.tp.clone());
+        self.end(entry, batch, Outcome::Failed { error, records: Box::default() });
+    }
+
+    fn end(&self, entry: &PartitionEntry, batch: &Batch, outcome: Outcome) -> bool {
         let delivered = matches!(outcome, Outcome::Delivered { .. });
-        let Some(callbacks) = batch.completion.complete(outcome) else { return false };
-        self.unfinished.taken_ended(batch.records);
+        let queue = |callbacks| {
+            if let Some(sink) = self.callbacks.get() {
+                sink(callbacks, Some(batch.body.clone()));
+            }
+        };
+        if !batch.completion.complete(outcome, queue) {
+            return false;
+        }
         let records = u64::from(batch.records);
         if delivered {
             self.metrics.records_acknowledged.add(records);
         } else {
             self.metrics.records_failed.add(records);
         }
-        self.ended(entry, &batch.completion, batch.generation, callbacks, Some(&batch.body));
+        entry.batch_ended();
+        // Last: who waits in flush may rely on the callbacks being queued.
+        self.unfinished.end(batch.generation);
         true
     }
 
@@ -350,51 +370,6 @@ impl RecordAccumulator {
         let owner: Arc<dyn BatchOwner> = self.own.get()?.upgrade()?;
         Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
     }
-
-    fn ended(
-        &self,
-        entry: &PartitionEntry,
-        completion: &Arc<BatchCompletion>,
-        generation: u64,
-        callbacks: PendingCallbacks,
-        body: Option<&Arc<Body>>,
-    ) {
-        entry.batch_ended();
-        let mut next = Some(callbacks).filter(|c| !c.is_empty());
-        loop {
-            if let (Some(callbacks), Some(sink)) = (next, self.callbacks.get()) {
-                sink(callbacks, body.cloned());
-            }
-            next = completion.more_callbacks();
-            if next.is_none() {
-                break;
-            }
-        }
-        // Last: who waits in flush may rely on the callbacks being queued.
-        self.unfinished.end(generation);
-    }
-
-    fn fail_lost(&self, entry: &PartitionEntry, lost: &Lost, error: Error) {
-        let error = error.with_topic_partition(entry.tp.clone());
-        let outcome = Outcome::Failed { error, records: Box::default() };
-        if let Some(callbacks) = lost.completion.complete(outcome) {
-            self.metrics.records_failed.add(u64::from(lost.records));
-            self.ended(entry, &lost.completion, lost.generation, callbacks, None);
-        }
-    }
-}
-
-/// What remains of a batch whose bytes a panicking codec took along.
-struct Lost {
-    completion: Arc<BatchCompletion>,
-    generation: u64,
-    records: u32,
-}
-
-impl Lost {
-    fn of(batch: &Batch) -> Self {
-        Self { completion: batch.completion.clone(), generation: batch.generation, records: batch.records }
-    }
 }
 
 pub(crate) fn closed_error() -> Error {
@@ -410,6 +385,11 @@ impl BatchOwner for RecordAccumulator {
         if let Some(sink) = self.callbacks.get() {
             sink(callbacks, None);
         }
+    }
+
+    fn abandoned(&self, partition: u32, generation: u64) {
+        log::error!(target: "kafka_producer::accumulator", "a batch of partition #{partition} was lost");
+        self.unfinished.end(generation);
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {

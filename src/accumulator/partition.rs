@@ -183,7 +183,7 @@ pub(crate) enum Peek {
 }
 
 impl PartitionQueue {
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_append<'a, H>(
         &mut self,
         record: &RecordBody<'a, H>,
@@ -214,6 +214,22 @@ impl PartitionQueue {
                 }
             }
         }
+        self.begin(record, timestamp, route, s, notify)
+    }
+
+    /// Begins a batch with this record, once there is what it takes.
+    #[cold]
+    fn begin<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        timestamp: i64,
+        route: Route,
+        s: &mut Supplies<'_>,
+        notify: bool,
+    ) -> Append
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
         // The bound counts the header, which is not in the chunks: never too few.
         let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
         if s.spare.len() < chunks {
@@ -228,7 +244,7 @@ impl PartitionQueue {
     }
 
     /// Puts a record of `len` encoded bytes into the open batch, where it fits.
-    #[inline]
+    #[inline(always)]
     fn push<'a, H>(
         &mut self,
         (placed, len): (PlacedRecord<'_, 'a, H>, usize),
@@ -259,6 +275,7 @@ impl PartitionQueue {
         Append::Done { completion, index, notify, switch }
     }
 
+    #[cold]
     fn close_open(&mut self, pool: &Arc<MemoryPool>) {
         if let Some(open) = self.open.take() {
             self.slots.push_back(Slot::Closed(open.close(pool)));
@@ -350,5 +367,17 @@ impl PartitionQueue {
             })
             .sum();
         closed + self.open.as_ref().map_or(0, |open| u64::from(open.count()))
+    }
+
+    /// As if the clock had not moved while the batches were begun.
+    #[cfg(test)]
+    pub(super) fn same_instant(&mut self) {
+        let mut first = None;
+        for slot in &mut self.slots {
+            if let Slot::Closed(batch) = slot {
+                let created = *first.get_or_insert_with(|| batch.get().created);
+                batch.set_created(created);
+            }
+        }
     }
 }

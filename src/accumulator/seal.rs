@@ -19,12 +19,17 @@ struct Workbench {
     out: Vec<u8>,
 }
 
+/// A sealed batch, or one to be failed with this error.
+pub(super) type Sealed = Result<Batch, (Batch, Error)>;
+
 pub(crate) struct Sealer {
     compression: Compression,
     /// The sender's own, so that it never has to do without.
     sender: Mutex<Workbench>,
     /// One for each other core: the tickets of application threads.
     idle: Mutex<Vec<Workbench>>,
+    #[cfg(test)]
+    pub(super) panic_next: crate::sync::atomic::AtomicBool,
 }
 
 impl Sealer {
@@ -33,7 +38,13 @@ impl Sealer {
         if compression.codec() != CompressionType::None {
             idle.resize_with(cores.saturating_sub(1).max(1), Workbench::default);
         }
-        Self { compression, sender: Mutex::new(Workbench::default()), idle: Mutex::new(idle) }
+        Self {
+            compression,
+            sender: Mutex::new(Workbench::default()),
+            idle: Mutex::new(idle),
+            #[cfg(test)]
+            panic_next: crate::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     /// Whether there is anything to do.
@@ -43,7 +54,7 @@ impl Sealer {
     }
 
     /// Sender thread.
-    pub(super) fn seal(&self, batch: ClosedBatch) -> Result<Batch, Error> {
+    pub(super) fn seal(&self, batch: ClosedBatch) -> Sealed {
         if !self.compresses() {
             return Ok(batch.into_batch());
         }
@@ -55,19 +66,22 @@ impl Sealer {
     }
 
     /// Application thread: `work` gets a closed batch compressed if a core is free for it.
-    pub(super) fn try_help(&self, work: impl FnOnce(&mut dyn FnMut(ClosedBatch) -> Result<Batch, Error>)) {
+    pub(super) fn try_help(&self, work: impl FnOnce(&mut dyn FnMut(ClosedBatch) -> Sealed)) {
         let Some(mut bench) = self.idle.lock().pop() else { return };
         work(&mut |batch| self.run(batch, &mut bench));
         self.idle.lock().push(bench);
     }
 
     /// A codec that fails costs its ratio, not the batch: it goes out as it is. One that panics costs the batch.
-    fn run(&self, batch: ClosedBatch, bench: &mut Workbench) -> Result<Batch, Error> {
+    fn run(&self, batch: ClosedBatch, bench: &mut Workbench) -> Sealed {
         let codec = self.compression.codec();
         bench.out.clear();
         let Workbench { compressor, out } = bench;
-        let compressed =
-            catch_unwind(AssertUnwindSafe(|| compressor.compress(self.compression, batch.slices(), out)));
+        let compressed = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!self.panic_next.swap(false, crate::sync::atomic::Ordering::SeqCst), "a codec's defect");
+            compressor.compress(self.compression, batch.slices(), out)
+        }));
         match compressed {
             Ok(Ok(())) => Ok(batch.seal(codec, &bench.out)),
             Ok(Err(error)) => {
@@ -76,11 +90,8 @@ impl Sealer {
             }
             Err(_) => {
                 *bench = Workbench::default();
-                Err(Error::new(
-                    ErrorKind::Internal,
-                    format!("the {codec} codec panicked; the batch was dropped"),
-                )
-                .with_fatal(false))
+                let message = format!("the {codec} codec panicked; the batch was dropped");
+                Err((batch.into_batch(), Error::new(ErrorKind::Internal, message).with_fatal(false)))
             }
         }
     }

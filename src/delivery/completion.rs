@@ -30,7 +30,8 @@ impl Outcome {
             Self::Delivered { base_offset, log_append_time } => Ok(RecordMetadata {
                 topic: tp.topic.clone(),
                 partition: tp.partition,
-                offset: base_offset.map(|base| base.saturating_add(i64::from(index))),
+                // The broker's number may be any.
+                offset: base_offset.and_then(|base| base.checked_add(i64::from(index))),
                 timestamp: Some(log_append_time.unwrap_or(facts.timestamp)),
                 key_size: facts.key_size,
                 value_size: facts.value_size,
@@ -70,10 +71,6 @@ impl PendingCallbacks {
             run(entry.done, outcome.of_record(&self.batch.topic_partition, entry.index, entry.facts));
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 /// What a batch needs of the producer it belongs to.
@@ -83,6 +80,10 @@ pub(crate) trait BatchOwner: Send + Sync {
     fn hurry(&self, partition: u32);
     /// Runs callbacks of a batch that ended earlier, on the callback thread.
     fn call_back(&self, callbacks: PendingCallbacks);
+    /// A batch was lost and ended by [`BatchCompletion::abandon`].
+    fn abandoned(&self, partition: u32, generation: u64) {
+        let _ = (partition, generation);
+    }
     /// A failed record whose handle nobody looked at.
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32);
     /// Tells producers apart on the callback thread.
@@ -162,31 +163,43 @@ impl BatchCompletion {
         }
     }
 
-    /// Ends the batch. Returns the callbacks to run, or `None` if the batch had ended before (expired, and answered
-    /// late) or was split: then the first outcome stays. The caller queues the callbacks and then those of
-    /// [`more_callbacks`](Self::more_callbacks).
-    pub(crate) fn complete(self: &Arc<Self>, outcome: Outcome) -> Option<PendingCallbacks> {
-        if self.parts.get().is_some() {
-            return None;
+    /// Ends the batch and hands the callbacks to `queue`, in the order of the records. `false` if the batch had ended
+    /// before (expired, and answered late) or was split: then the first outcome stays.
+    pub(crate) fn complete(
+        self: &Arc<Self>,
+        outcome: Outcome,
+        mut queue: impl FnMut(PendingCallbacks),
+    ) -> bool {
+        if self.parts.get().is_some() || self.outcome.set(outcome).is_err() {
+            return false;
         }
-        self.outcome.set(outcome).ok()?;
-        let (mut callbacks, wakers) = {
-            let mut waiters = self.waiters.lock();
-            (std::mem::take(&mut waiters.callbacks), std::mem::take(&mut waiters.wakers))
-        };
+        let wakers = std::mem::take(&mut self.waiters.lock().wakers);
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
-        // Threads append in order but may register callbacks out of it.
-        callbacks.sort_by_key(|entry| entry.index);
+        while let Some(callbacks) = self.take_callbacks() {
+            queue(callbacks);
+        }
         let unseen = self.unseen.fetch_or(ENDED, Ordering::SeqCst);
         if let (Some(Outcome::Failed { error, .. }), 1..) = (self.outcome.get(), unseen) {
             self.owner.failed_unseen(&self.topic_partition, error, unseen);
         }
-        Some(PendingCallbacks { batch: self.clone(), entries: callbacks })
+        true
     }
 
-    /// Ends the batch if nobody has: whoever held it is gone.
-    pub(crate) fn abandon(self: &Arc<Self>) {
+    /// Callbacks that wait, until there are none. Only then do later ones go their own way: a callback that is added
+    /// while the batch ends must not overtake those of earlier records on their way from here to the queue.
+    fn take_callbacks(self: &Arc<Self>) -> Option<PendingCallbacks> {
+        let mut waiters = self.waiters.lock();
+        let mut entries = std::mem::take(&mut waiters.callbacks);
+        waiters.handed_over = entries.is_empty();
+        drop(waiters);
+        // Threads append in order but may register callbacks out of it.
+        entries.sort_by_key(|entry| entry.index);
+        (!entries.is_empty()).then(|| PendingCallbacks { batch: self.clone(), entries })
+    }
+
+    /// Ends the batch if nobody has: whoever held it is gone. `generation` is the owner's.
+    pub(crate) fn abandon(self: &Arc<Self>, generation: u64) {
         if self.outcome.get().is_some() || self.parts.get().is_some() {
             return;
         }
@@ -196,22 +209,10 @@ impl BatchCompletion {
         )
         .with_topic_partition(self.topic_partition.clone())
         .with_maybe_written(true);
-        if let Some(callbacks) = self.complete(Outcome::Failed { error, records: Box::default() }) {
-            self.owner.call_back(callbacks);
-            while let Some(more) = self.more_callbacks() {
-                self.owner.call_back(more);
-            }
+        let outcome = Outcome::Failed { error, records: Box::default() };
+        if self.complete(outcome, |callbacks| self.owner.call_back(callbacks)) {
+            self.owner.abandoned(self.partition_id, generation);
         }
-    }
-
-    /// Callbacks that were added since [`complete`](Self::complete), until there are none. Only then do later ones go
-    /// their own way: a callback must not overtake those of earlier records on their way from here to the queue.
-    pub(crate) fn more_callbacks(self: &Arc<Self>) -> Option<PendingCallbacks> {
-        let mut waiters = self.waiters.lock();
-        let entries = std::mem::take(&mut waiters.callbacks);
-        waiters.handed_over = entries.is_empty();
-        drop(waiters);
-        (!entries.is_empty()).then(|| PendingCallbacks { batch: self.clone(), entries })
     }
 
     /// Replaces the batch by its parts, which its handles and callbacks follow.

@@ -41,6 +41,10 @@ fn failed() -> Outcome {
     Outcome::Failed { error: Error::new(ErrorKind::DeliveryTimeout, "late"), records: Box::default() }
 }
 
+fn end(batch: &Arc<BatchCompletion>, outcome: Outcome) -> bool {
+    batch.complete(outcome, |callbacks| callbacks.run_each(|done, result| done(result)))
+}
+
 #[test]
 fn a_handle_is_32_bytes_and_so_is_its_result() {
     assert_eq!(size_of::<DeliveryFuture>(), 32);
@@ -53,8 +57,8 @@ fn the_first_outcome_stays() {
     let (_, batch) = batch();
     let handle = DeliveryFuture::new(batch.clone(), 1, FACTS);
     assert!(handle.try_get().is_none());
-    assert!(batch.complete(failed()).is_some());
-    assert!(batch.complete(delivered(10)).is_none());
+    assert!(end(&batch, failed()));
+    assert!(!end(&batch, delivered(10)));
     assert_eq!(handle.get().unwrap_err().kind(), ErrorKind::DeliveryTimeout);
 }
 
@@ -73,7 +77,7 @@ fn a_blocked_get_wakes_when_the_batch_ends() {
     let handle = DeliveryFuture::new(batch.clone(), 4, FACTS);
     std::thread::scope(|s| {
         let waiter = s.spawn(|| handle.get());
-        batch.complete(delivered(100));
+        end(&batch, delivered(100));
         let metadata = waiter.join().unwrap().unwrap();
         assert_eq!(metadata.to_string(), "t-2@104");
         assert_eq!(metadata.serialized_value_size(), Some(3));
@@ -94,9 +98,9 @@ fn handles_and_callbacks_follow_a_split() {
     let (first, second) = (a.completion.clone(), b.completion.clone());
     parent.split(vec![a, b]);
     assert!(!handle.is_done());
-    assert!(first.complete(delivered(7)).unwrap().is_empty());
+    assert!(first.complete(delivered(7), |_| panic!("no callback is here")));
     let mut seen = Vec::new();
-    second.complete(delivered(50)).unwrap().run_each(|_, result| seen.push(result.unwrap().offset()));
+    second.complete(delivered(50), |c| c.run_each(|_, result| seen.push(result.unwrap().offset())));
     assert_eq!(seen, [Some(50)]);
     assert_eq!(handle.get().unwrap().offset(), Some(51));
 }
@@ -105,8 +109,7 @@ fn handles_and_callbacks_follow_a_split() {
 fn a_callback_added_after_the_end_is_handed_to_the_callback_thread() {
     let (owner, batch) = batch();
     let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
-    batch.complete(delivered(1));
-    assert!(batch.more_callbacks().is_none());
+    end(&batch, delivered(1));
     handle.on_complete(|_| {});
     assert_eq!(owner.late.lock().len(), 1);
 }
@@ -117,7 +120,7 @@ fn failures_nobody_looked_at_are_counted_whenever_the_handle_goes() {
     drop(DeliveryFuture::new(batch.clone(), 0, FACTS));
     let late = DeliveryFuture::new(batch.clone(), 1, FACTS);
     let looked = DeliveryFuture::new(batch.clone(), 2, FACTS);
-    batch.complete(failed());
+    end(&batch, failed());
     assert_eq!(*owner.unseen.lock(), 1);
     drop(late);
     assert!(looked.get().is_err());
@@ -135,7 +138,7 @@ fn get_inside_a_callback_is_refused_while_pending() {
             assert_eq!(handle.get().unwrap_err().kind(), ErrorKind::Misuse);
         });
     });
-    batch.complete(delivered(1));
+    end(&batch, delivered(1));
     assert!(handle.get().is_ok());
 }
 
@@ -153,7 +156,118 @@ fn the_future_wakes_its_task() {
     let waker = Waker::from(flag.clone());
     let mut cx = Context::from_waker(&waker);
     assert!(Pin::new(&mut handle).poll(&mut cx).is_pending());
-    batch.complete(delivered(3));
+    end(&batch, delivered(3));
     assert!(flag.0.load(Ordering::SeqCst));
     assert!(Pin::new(&mut handle).poll(&mut cx).is_ready());
+}
+
+#[test]
+fn a_callback_added_while_the_batch_ends_does_not_overtake_earlier_ones() {
+    let (owner, batch) = batch();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let add = |index: u32| {
+        let order = order.clone();
+        let done = move |_| order.lock().push(index);
+        DeliveryFuture::new(batch.clone(), index, FACTS).on_complete(done);
+    };
+    add(1);
+    add(0);
+    let mut rounds = 0;
+    batch.complete(delivered(1), |callbacks| {
+        rounds += 1;
+        if rounds == 1 {
+            // Another thread sends here: its callback must come behind the ones not yet queued.
+            add(2);
+        }
+        callbacks.run_each(|done, result| done(result));
+    });
+    assert!(owner.late.lock().is_empty());
+    assert_eq!((rounds, &**order.lock()), (2, &[0, 1, 2][..]));
+    add(3);
+    assert_eq!(owner.late.lock().len(), 1);
+}
+
+#[test]
+fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
+    let (owner, parent) = batch();
+    for index in 0..3 {
+        drop(DeliveryFuture::new(parent.clone(), index, FACTS));
+    }
+    let late = DeliveryFuture::new(parent.clone(), 3, FACTS);
+    let part = |first| {
+        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+        SplitPart { first, completion: Arc::new(completion) }
+    };
+    let (a, b) = (part(0), part(2));
+    let (first, second) = (a.completion.clone(), b.completion.clone());
+    parent.split(vec![a, b]);
+    assert!(!end(&parent, failed()));
+    drop(late);
+    end(&first, delivered(1));
+    assert_eq!(*owner.unseen.lock(), 0);
+    end(&second, failed());
+    assert_eq!(*owner.unseen.lock(), 2);
+    drop(DeliveryFuture::new(parent, 3, FACTS));
+    assert_eq!(*owner.unseen.lock(), 3);
+}
+
+#[test]
+fn every_dropped_handle_is_counted_once_however_it_races_with_the_end() {
+    for _ in 0..200 {
+        let (owner, batch) = batch();
+        let handles: Vec<_> = (0..8).map(|i| DeliveryFuture::new(batch.clone(), i, FACTS)).collect();
+        std::thread::scope(|s| {
+            s.spawn(|| drop(handles));
+            end(&batch, failed());
+        });
+        assert_eq!(*owner.unseen.lock(), 8);
+    }
+}
+
+#[test]
+fn a_base_offset_at_the_end_of_the_range_does_no_harm() {
+    let (_, batch) = batch();
+    let handle = DeliveryFuture::new(batch.clone(), 9, FACTS);
+    end(&batch, delivered(i64::MAX));
+    assert_eq!(handle.get().unwrap().offset(), None, "no offset is better than a wrong one");
+}
+
+#[test]
+fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
+    for round in 0..100u32 {
+        let (owner, parent) = batch();
+        let seen = Arc::new(Mutex::new(0));
+        std::thread::scope(|s| {
+            for index in 0..4 {
+                let handle = DeliveryFuture::new(parent.clone(), index, FACTS);
+                let seen = seen.clone();
+                s.spawn(move || {
+                    if (index + round) % 2 == 0 {
+                        let result = handle.get_timeout(Duration::from_secs(20)).expect("woken");
+                        assert_eq!(result.unwrap().offset(), Some(10 * i64::from(index)));
+                        *seen.lock() += 1;
+                    } else {
+                        handle.on_complete(move |result| {
+                            assert_eq!(result.unwrap().offset(), Some(10 * i64::from(index)));
+                            *seen.lock() += 1;
+                        });
+                    }
+                });
+            }
+            let parts: Vec<_> = (0..4)
+                .map(|first| {
+                    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+                    SplitPart { first, completion: Arc::new(completion) }
+                })
+                .collect();
+            let completions: Vec<_> = parts.iter().map(|p| p.completion.clone()).collect();
+            parent.split(parts);
+            for (at, completion) in completions.iter().enumerate() {
+                end(completion, delivered(10 * at as i64));
+            }
+        });
+        let late = std::mem::take(&mut *owner.late.lock());
+        late.into_iter().for_each(|c| c.run_each(|done, result| done(result)));
+        assert_eq!(*seen.lock(), 4);
+    }
 }

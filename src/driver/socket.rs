@@ -52,7 +52,9 @@ impl Socket {
     pub(super) fn write(&mut self) -> io::Result<Written> {
         while let Some(frame) = self.outgoing.front() {
             let left = frame.len() - self.written;
-            let count = match imp::send(&self.socket, &slices_from(frame, self.written)) {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let filled = fill(&mut slices, frame, self.written);
+            let count = match imp::send(&self.socket, slices.get(..filled).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -86,22 +88,20 @@ impl Socket {
     }
 }
 
-/// The frame's slices from byte `skip` on, as many as one call takes.
-fn slices_from(frame: &Frame, mut skip: usize) -> Vec<IoSlice<'_>> {
-    let mut slices = Vec::with_capacity(MAX_SLICES);
+/// The frame's slices from byte `skip` on, as many as one call takes; returns how many.
+fn fill<'f>(slices: &mut [IoSlice<'f>; MAX_SLICES], frame: &'f Frame, mut skip: usize) -> usize {
+    let mut filled = 0;
     for slice in frame.slices() {
-        match slice.get(skip..) {
-            Some(rest) if !rest.is_empty() => {
-                slices.push(IoSlice::new(rest));
-                skip = 0;
-                if slices.len() == MAX_SLICES {
-                    break;
-                }
-            }
-            _ => skip -= slice.len(),
-        }
+        let Some(rest) = slice.get(skip..).filter(|rest| !rest.is_empty()) else {
+            skip -= slice.len();
+            continue;
+        };
+        skip = 0;
+        let Some(place) = slices.get_mut(filled) else { break };
+        *place = IoSlice::new(rest);
+        filled += 1;
     }
-    slices
+    filled
 }
 
 #[cfg(unix)]

@@ -123,10 +123,18 @@ impl Engine {
         let mut reader = Reader::new(frame);
         decode_response_header(&mut reader, ApiKey::PRODUCE, version)?;
         let mut walker = ProduceResponseWalker::new(reader, version)?;
+        // Brokers answer in the order of the request, nearly always.
+        let mut next = 0;
         for part in walker.by_ref() {
             let part = part?;
-            let ours = waiting.iter_mut().find(|w| w.as_ref().is_some_and(|sent| self.is_about(&part, sent)));
-            if let Some(sent) = ours.and_then(Option::take) {
+            let about = |w: &Option<Sent>| w.as_ref().is_some_and(|sent| self.is_about(&part, sent));
+            let found = match waiting.get(next) {
+                Some(expected) if about(expected) => Some(next),
+                _ => waiting.iter().position(about),
+            };
+            let Some(at) = found else { continue };
+            next = at + 1;
+            if let Some(sent) = waiting.get_mut(at).and_then(Option::take) {
                 answers.push(PartAnswer::of(sent, &part));
             }
         }
@@ -144,7 +152,7 @@ impl Engine {
         tp.partition == part.index
             && match part.topic {
                 TopicRef::Name(name) => name == &*tp.topic,
-                TopicRef::Id(id) => self.metadata.name_of(&id).is_some_and(|name| *name == tp.topic),
+                TopicRef::Id(id) => id == sent.topic_id,
             }
     }
 
@@ -170,7 +178,7 @@ impl Engine {
         log_append_time: Option<i64>,
         now: Instant,
     ) {
-        let Sent { partition: number, parcel } = sent;
+        let Sent { partition: number, parcel, .. } = sent;
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
         partition.lane.landed(&parcel);
@@ -221,6 +229,8 @@ impl Engine {
         match judge(answer, facts) {
             Verdict::Delivered | Verdict::Duplicate => return self.delivered(sent, None, None, now),
             Verdict::Retry { proof, bump } => self.retry(sent, answer, proof, bump, now),
+            // Its records have their outcome already.
+            Verdict::Split if sent.parcel.ended => self.settle_ended(number, &sent.parcel),
             Verdict::Split => self.split(sent, now),
             Verdict::Fail { kind, proof, bump, fatal } => {
                 sent.parcel.pinned |= proof == Proof::Unknown;
@@ -240,11 +250,16 @@ impl Engine {
     }
 
     fn retry(&mut self, sent: Sent, answer: Answer, proof: Proof, bump: bool, now: Instant) {
-        let Sent { partition: number, mut parcel } = sent;
+        let Sent { partition: number, node, mut parcel, .. } = sent;
         parcel.pinned |= proof == Proof::Unknown;
         if let Answer::Code(code) = answer {
             if code.invalidates_metadata() {
                 self.metadata.invalidate(now);
+            }
+            if is_about_another_topic(code) {
+                if let Some(partition) = self.partition(number) {
+                    partition.lane.forgotten();
+                }
             }
         }
         let wait = self.settings.retry_backoff.after(parcel.attempts, &mut self.rng);
@@ -264,25 +279,12 @@ impl Engine {
             let error = self.final_error(ErrorKind::RetriesExhausted, &parcel);
             return self.end(number, parcel, error, Vec::new());
         }
-        // The echo of an earlier batch's failure needs no wait of its own, nor does a batch whose leader has moved:
-        // changing the leader clears the wait.
-        partition.backoff_until = Some(partition.backoff_until.unwrap_or(now).max(now + wait));
-        if self.leader_is_new(number, answer) {
-            if let Some(partition) = self.partition(number) {
-                partition.backoff_until = None;
-            }
+        // No wait where another leader is known by now (KIP-951).
+        if partition.leader.is_none_or(|leader| leader == node) {
+            partition.backoff_until = Some(partition.backoff_until.unwrap_or(now).max(now + wait));
         }
+        partition.lane.repeat(parcel);
         self.acc.metrics.batches_retried.increment();
-        if let Some(partition) = self.partition(number) {
-            partition.lane.repeat(parcel);
-        }
-    }
-
-    /// Whether the answer was "not the leader" and another leader is known by now (KIP-951).
-    fn leader_is_new(&self, number: u32, answer: Answer) -> bool {
-        let moved = [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::FENCED_LEADER_EPOCH].map(Answer::Code);
-        let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
-        moved.contains(&answer) && partition.is_some_and(|p| p.queued)
     }
 }
 
@@ -306,6 +308,16 @@ impl PartAnswer {
                 .filter(|(id, e)| *id >= 0 && *e >= 0),
         }
     }
+}
+
+/// The topic is gone; when it is back it is another one.
+fn is_about_another_topic(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID
+    )
 }
 
 /// A parcel that is about to end, and the error its records get.

@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use super::Engine;
 use super::action::{Frame, StampedBatch};
+use super::answer::certain;
 use super::lane::Gate;
 use super::metadata::TopicId;
 use super::node::{NodeId, Sent, What};
 use super::parcel::Parcel;
 use crate::clock;
+use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
 use crate::protocol::messages::produce_fast::{ProduceHead, ProduceRequestWriter};
 use crate::protocol::record::{BatchAttributes, BatchHeader, ProducerStamp, TimestampType};
@@ -62,7 +64,8 @@ impl Engine {
             match self.next_parcel(number, id, room, parcels.is_empty(), now) {
                 Next::Parcel(parcel) => {
                     size += parcel.batch.wire_len();
-                    parcels.push(Sent { partition: number, parcel: *parcel });
+                    let topic_id = self.topic_id(number);
+                    parcels.push(Sent { partition: number, node: id, topic_id, parcel: *parcel });
                     self.requeue(number, now);
                 }
                 Next::NoRoom => {
@@ -95,8 +98,12 @@ impl Engine {
         if partition.leader != Some(node) {
             return Next::Nothing;
         }
+        partition.lane.settle();
+        let rests = partition.backoff_until.is_some_and(|at| at > now);
         let mut parcel = match partition.lane.gate() {
             Gate::Wait | Gate::NeedsIdentity => return Next::Nothing,
+            // It came into the list before it had something to repeat.
+            Gate::Retry if rests => return Next::Nothing,
             Gate::Retry => match partition.lane.pop_retry() {
                 Some(parcel) if first || parcel.batch.wire_len() <= room => parcel,
                 Some(parcel) => {
@@ -136,7 +143,7 @@ impl Engine {
         if partition.lane.gate() != Gate::NeedsIdentity && old.is_some() {
             return true;
         }
-        let next = if old.is_none() { self.identities.current() } else { self.identities.after(old) };
+        let next = if old.is_none() { self.identities.first() } else { self.identities.after(old) };
         let Some(identity) = next else { return false };
         if let Some(old) = old {
             self.acc.metrics.epoch_bumps.increment();
@@ -153,23 +160,20 @@ impl Engine {
     fn send_produce(&mut self, id: NodeId, mut parcels: Vec<Sent>, now: Instant) {
         // Topics stand together in a request.
         parcels.sort_by(|a, b| self.tp_of(a).cmp(&self.tp_of(b)));
-        let ids: Vec<TopicId> = parcels.iter().map(|sent| self.topic_id(sent)).collect();
-        let Some(connection) = self.nodes.get_mut(&id).and_then(|n| n.connection()) else { return };
+        let nameless = parcels.iter().any(|sent| sent.topic_id == TopicId::default());
+        let Some(connection) = self.nodes.get_mut(&id).and_then(|n| n.connection()) else {
+            return self.fail_unsent(parcels, "the connection is gone");
+        };
         let mut version = connection.versions.produce.unwrap_or(0);
-        if version >= BY_ID && ids.contains(&TopicId::default()) && connection.versions.produce_min < BY_ID {
+        if version >= BY_ID && nameless && connection.versions.produce_min < BY_ID {
             version = BY_ID - 1;
         }
         let correlation = connection.correlation();
         let expiry = parcels.iter().map(|s| s.parcel.deadline).min();
         connection.next_expiry = connection.next_expiry.into_iter().chain(expiry).min();
-        let frame = match self.produce_frame(version, correlation, &parcels, &ids) {
+        let frame = match self.produce_frame(version, correlation, &parcels) {
             Ok(frame) => frame,
-            Err(problem) => {
-                // Cannot happen with what the accumulator and the configuration let in.
-                log::error!(target: "kafka_producer::engine", "cannot encode a produce request: {problem}");
-                let error = crate::error::Error::new(crate::error::ErrorKind::Internal, problem.to_string());
-                return self.fail_for_good(error);
-            }
+            Err(problem) => return self.fail_unsent(parcels, &problem),
         };
         let metrics = &self.acc.metrics;
         metrics.produce_requests.increment();
@@ -186,23 +190,31 @@ impl Engine {
         self.launch(id, correlation, version, what, frame, now);
     }
 
+    /// Cannot happen with what the accumulator and the configuration let in. Every record gets its outcome all the same.
+    fn fail_unsent(&mut self, parcels: Vec<Sent>, problem: impl std::fmt::Display) {
+        let error = Error::new(ErrorKind::Internal, format!("cannot make a produce request: {problem}"));
+        for sent in parcels {
+            if let Some(partition) = self.partition(sent.partition) {
+                partition.lane.landed(&sent.parcel);
+            }
+            let error = certain(error.clone(), &sent.parcel);
+            self.end(sent.partition, sent.parcel, error, Vec::new());
+        }
+        self.fail_for_good(error);
+    }
+
     fn tp_of(&self, sent: &Sent) -> Option<(&str, i32)> {
         let partition = self.partitions.get(sent.partition as usize)?.as_deref()?;
         Some((&partition.entry.tp.topic, partition.entry.tp.partition))
     }
 
-    fn topic_id(&self, sent: &Sent) -> TopicId {
-        let name = self.tp_of(sent).map_or("", |(topic, _)| topic);
-        self.metadata.topics.get(name).map_or(TopicId::default(), |t| t.id)
+    fn topic_id(&self, number: u32) -> TopicId {
+        let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
+        let topic = partition.and_then(|p| self.metadata.topics.get(&p.entry.tp.topic));
+        topic.map_or(TopicId::default(), |t| t.id)
     }
 
-    fn produce_frame(
-        &self,
-        version: i16,
-        correlation: i32,
-        parcels: &[Sent],
-        ids: &[TopicId],
-    ) -> Result<Frame, EncodeError> {
+    fn produce_frame(&self, version: i16, correlation: i32, parcels: &[Sent]) -> Result<Frame, EncodeError> {
         let mut writer = Writer::new();
         let header = RequestHeader {
             api_key: ApiKey::PRODUCE,
@@ -219,11 +231,10 @@ impl Engine {
         let topics = parcels.chunk_by(same_topic).count();
         let mut request = ProduceRequestWriter::begin(&mut writer, version, &head, topics)?;
         let mut batches = Vec::with_capacity(parcels.len());
-        let mut at = 0;
         for topic in parcels.chunk_by(same_topic) {
             let name = topic.first().and_then(|s| self.tp_of(s)).map_or("", |(topic, _)| topic);
-            request.topic(name, ids.get(at).unwrap_or(&TopicId::default()), topic.len())?;
-            at += topic.len();
+            let id = topic.first().map_or(TopicId::default(), |s| s.topic_id);
+            request.topic(name, &id, topic.len())?;
             for sent in topic {
                 let index = self.tp_of(sent).map_or(0, |(_, index)| index);
                 request.partition(index, sent.parcel.batch.wire_len())?;

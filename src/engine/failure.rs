@@ -7,10 +7,9 @@ use super::action::Action;
 use super::answer::certain;
 use super::node::{Link, NodeId, What};
 use super::parcel::Parcel;
-use crate::delivery::{BatchCompletion, Outcome};
+use crate::delivery::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::ErrorCode;
-use crate::sync::Arc;
 
 /// An error that a broker answered with. Its text is bounded and cleared of control characters: it goes into logs.
 pub(super) fn broker_error(code: ErrorCode, message: Option<&str>) -> Error {
@@ -97,33 +96,24 @@ impl Engine {
         self.end(number, parcel, error, Vec::new());
     }
 
-    /// Ends the records of a parcel whose request is not answered; the parcel itself stays with the request.
-    pub(super) fn end_in_flight(&mut self, number: u32, completion: &Arc<BatchCompletion>) {
-        let error = Error::new(
-            ErrorKind::DeliveryTimeout,
-            "delivery.timeout.ms is over and the broker has not answered",
-        )
-        .with_retriable(true)
-        .with_maybe_written(true);
-        self.end_early(number, completion, error);
-    }
-
-    fn end_early(&mut self, number: u32, completion: &Arc<BatchCompletion>, error: Error) {
-        let acc = self.acc.clone();
-        let Some(partition) = self.partition(number) else { return };
-        partition.lane.orphaned();
-        let error = error.with_topic_partition(partition.entry.tp.clone());
-        let entry = partition.entry.clone();
-        let batch = self.nodes.values_mut().filter_map(|n| n.connection()).find_map(|c| {
-            c.in_flight.iter().find_map(|r| match &r.what {
-                What::Produce { parcels, .. } => {
-                    parcels.iter().find(|s| Arc::ptr_eq(&s.parcel.batch.completion, completion))
+    /// Ends the records of those parcels in flight for which `which` holds; the parcels stay with their requests.
+    pub(super) fn end_in_flight(&mut self, which: impl Fn(NodeId, &Parcel) -> bool, error: &Error) {
+        let error = error.clone().with_maybe_written(true);
+        for node in self.nodes.values_mut() {
+            let id = node.id;
+            let Some(connection) = node.connection() else { continue };
+            for request in &mut connection.in_flight {
+                let What::Produce { parcels, .. } = &mut request.what else { continue };
+                for sent in parcels.iter_mut().filter(|s| !s.parcel.ended && which(id, &s.parcel)) {
+                    let slot = self.partitions.get_mut(sent.partition as usize);
+                    let Some(partition) = slot.and_then(Option::as_deref_mut) else { continue };
+                    sent.parcel.ended = true;
+                    partition.lane.orphaned();
+                    let error = error.clone().with_topic_partition(partition.entry.tp.clone());
+                    let outcome = Outcome::Failed { error, records: Box::default() };
+                    self.acc.complete(&partition.entry, &sent.parcel.batch, outcome);
                 }
-                What::Metadata { .. } | What::InitProducerId => None,
-            })
-        });
-        if let Some(sent) = batch {
-            acc.complete(&entry, &sent.parcel.batch, Outcome::Failed { error, records: Box::default() });
+            }
         }
     }
 
@@ -166,19 +156,7 @@ impl Engine {
     pub(crate) fn drop_everything(&mut self, error: &Error, now: Instant) {
         self.take_signals(now);
         self.fail_everything(error);
-        let mut early = Vec::new();
-        for connection in self.nodes.values_mut().filter_map(|n| n.connection()) {
-            for request in &mut connection.in_flight {
-                let What::Produce { parcels, .. } = &mut request.what else { continue };
-                for sent in parcels.iter_mut().filter(|s| !s.parcel.ended) {
-                    sent.parcel.ended = true;
-                    early.push((sent.partition, sent.parcel.batch.completion.clone()));
-                }
-            }
-        }
-        for (number, completion) in early {
-            self.end_early(number, &completion, error.clone().with_maybe_written(true));
-        }
+        self.end_in_flight(|_, _| true, error);
     }
 
     /// Closes a broker's connection, if any; what was in flight counts as lost.
@@ -204,23 +182,24 @@ fn by_record(error: Error, records: &[(u32, Option<String>)]) -> Outcome {
             ),
             None => "the broker refuses this record".to_owned(),
         };
-        let mut own = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
-        if let Some(code) = error.code() {
-            own = own.with_code(code);
-        }
-        if let Some(tp) = error.topic_partition() {
-            own = own.with_topic_partition(tp.clone());
-        }
-        (*index, own)
+        (*index, like(&error, text))
     });
     let records = own.collect();
-    let others = Error::new(
-        error.kind(),
-        "another record of the same batch was refused, and the broker drops the batch",
-    )
-    .with_maybe_written(error.may_have_been_written())
-    .with_source(error);
+    let text = "another record of the same batch was refused, and the broker drops the batch".to_owned();
+    let others = like(&error, text).with_source(error);
     Outcome::Failed { error: others, records }
+}
+
+/// The same failure in other words.
+fn like(error: &Error, text: String) -> Error {
+    let mut new = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
+    if let Some(code) = error.code() {
+        new = new.with_code(code);
+    }
+    match error.topic_partition() {
+        Some(tp) => new.with_topic_partition(tp.clone()),
+        None => new,
+    }
 }
 
 fn kind_text(kind: ErrorKind) -> &'static str {

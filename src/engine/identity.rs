@@ -16,6 +16,9 @@ use crate::protocol::{ApiKey, ErrorCode};
 pub(crate) struct Identities {
     current: Option<Identity>,
     wanted: bool,
+    /// A partition that was written to has been forgotten. If it comes back it begins at sequence 0, which brokers
+    /// would take for a repeat of what they have: the next lane begins with a new epoch.
+    stale: bool,
     in_flight: bool,
     attempts: u32,
     not_before: Option<Instant>,
@@ -23,11 +26,29 @@ pub(crate) struct Identities {
 
 impl Identities {
     pub(crate) fn new(idempotent: bool) -> Self {
-        Self { current: None, wanted: idempotent, in_flight: false, attempts: 0, not_before: None }
+        Self {
+            current: None,
+            wanted: idempotent,
+            stale: false,
+            in_flight: false,
+            attempts: 0,
+            not_before: None,
+        }
     }
 
     pub(crate) fn current(&self) -> Option<Identity> {
         self.current
+    }
+
+    /// An identity for a lane that has none.
+    pub(crate) fn first(&mut self) -> Option<Identity> {
+        let current = self.current?;
+        if std::mem::take(&mut self.stale) { self.after(Some(current)) } else { Some(current) }
+    }
+
+    /// A lane under this identity was forgotten.
+    pub(crate) fn forget(&mut self, lane: Option<Identity>) {
+        self.stale |= lane.is_some() && lane == self.current;
     }
 
     /// An identity for a lane that must leave `old`: a newer one there is already, or the next epoch; `None` if a new

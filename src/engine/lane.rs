@@ -43,18 +43,39 @@ pub(crate) struct Lane {
     /// A parcel ended and nobody knows whether it was appended, or the broker's sequence is not ours: only a new epoch
     /// helps.
     must_bump: bool,
+    /// The broker acknowledged a batch of this identity. Before that it may know nothing of this producer, and then it
+    /// takes any sequence: a second batch could overtake a first one that was refused.
+    established: bool,
+    /// What is in flight went to an earlier leader: nothing follows it to the new one before it is answered.
+    moved: bool,
 }
 
 impl Lane {
     pub(crate) fn gate(&self) -> Gate {
-        let quiet = self.in_flight.is_empty();
-        if self.orphans > 0 || ((!self.retry.is_empty() || self.must_bump || self.gap.is_some()) && !quiet) {
+        if !self.in_flight.is_empty() && (self.moved || self.recovers() || !self.may_pipeline()) {
             return Gate::Wait;
         }
-        if self.must_bump && !self.holds_pinned() {
+        if self.orphans > 0 {
+            return Gate::Wait;
+        }
+        if (self.must_bump || self.gap_before_pinned()) && !self.holds_doubt() {
             return Gate::NeedsIdentity;
         }
         if self.retry.is_empty() { Gate::New } else { Gate::Retry }
+    }
+
+    fn recovers(&self) -> bool {
+        !self.retry.is_empty() || self.must_bump || self.gap.is_some()
+    }
+
+    fn may_pipeline(&self) -> bool {
+        self.established || self.identity.is_none()
+    }
+
+    /// Whether exactly these orders are in flight.
+    #[cfg(test)]
+    pub(crate) fn flies(&self, orders: &[u64]) -> bool {
+        self.in_flight.iter().eq(orders)
     }
 
     /// Whether nothing is in flight.
@@ -66,43 +87,63 @@ impl Lane {
         &self.retry
     }
 
-    fn holds_pinned(&self) -> bool {
-        self.retry.iter().any(|p| p.pinned)
+    /// Whether a parcel that is to be repeated may have been appended. One behind a gap has not been and will not be:
+    /// no broker takes it before the gap is filled, and every attempt of what belongs there was answered.
+    fn holds_doubt(&self) -> bool {
+        let gap = self.gap.map_or(u64::MAX, |(order, _)| order);
+        self.retry.iter().any(|p| p.pinned && p.order < gap)
+    }
+
+    /// Attempts of these may still be under way, so their sequences must not become valid: only an epoch helps.
+    fn gap_before_pinned(&self) -> bool {
+        self.gap.is_some_and(|(order, _)| self.retry.iter().any(|p| p.pinned && p.order > order))
     }
 
     /// Takes the identity that a new stamp is made of; the first one, or after [`Gate::NeedsIdentity`].
     pub(crate) fn adopt(&mut self, identity: Identity) {
         self.identity = Some(identity);
         self.must_bump = false;
+        self.established = false;
         self.gap = None;
-        self.next_sequence = 0;
-        self.restamp_from(0);
+        // What is still pinned stood behind a gap; the old epoch goes, and with it the doubt.
+        self.retry.iter_mut().for_each(|p| p.pinned = false);
+        self.restamp(0, 0);
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Gives what is to be repeated consecutive sequences. Every attempt so far was definitely rejected.
-    fn restamp_from(&mut self, sequence: i32) {
+    /// Gives what is to be repeated, from `order` on, consecutive sequences. Every attempt so far was definitely
+    /// rejected.
+    fn restamp(&mut self, order: u64, sequence: i32) {
         self.next_sequence = sequence;
         let Some(identity) = self.identity else { return };
-        for parcel in &mut self.retry {
+        for parcel in self.retry.iter_mut().filter(|p| p.order >= order) {
             debug_assert!(!parcel.pinned, "a parcel in doubt keeps its stamp");
             parcel.stamp = Some(Stamp { identity, sequence: self.next_sequence });
             self.next_sequence = advance(self.next_sequence, parcel.records());
         }
     }
 
-    /// Closes a gap once nothing is in flight: what stood behind it moves up. Where a parcel behind it is in doubt its
-    /// stamp stays, and so does the gap.
+    /// Closes a gap once nothing is in flight: what stood behind it moves up, unless that needs a new epoch.
     pub(crate) fn settle(&mut self) {
-        if !self.in_flight.is_empty() || self.must_bump || self.holds_pinned() {
+        if !self.in_flight.is_empty() || self.must_bump || self.gap_before_pinned() {
             return;
         }
-        if let Some((_, sequence)) = self.gap.take() {
-            self.restamp_from(sequence);
+        if let Some((order, sequence)) = self.gap.take() {
+            self.restamp(order, sequence);
         }
+    }
+
+    /// The leader changed.
+    pub(crate) fn leader_changed(&mut self) {
+        self.moved = !self.in_flight.is_empty();
+    }
+
+    /// The topic was created anew: its brokers know nothing of this producer.
+    pub(crate) fn forgotten(&mut self) {
+        self.established = false;
     }
 
     /// The next parcel to be repeated; the gate says whether it may go.
@@ -138,19 +179,22 @@ impl Lane {
     /// A parcel in flight was answered, or its connection is gone.
     pub(crate) fn landed(&mut self, parcel: &Parcel) {
         self.in_flight.retain(|order| *order != parcel.order);
+        self.moved &= !self.in_flight.is_empty();
         if parcel.ended {
             self.orphans = self.orphans.saturating_sub(1);
         }
     }
 
-    /// Whether no parcel before this one is without outcome.
+    /// Whether no parcel before this one is without outcome, and none left a gap: then a sequence error is its own.
     pub(crate) fn is_first(&self, parcel: &Parcel) -> bool {
-        self.in_flight.iter().all(|order| *order >= parcel.order)
+        self.gap.is_none_or(|(order, _)| order > parcel.order)
+            && self.in_flight.iter().all(|order| *order >= parcel.order)
             && self.retry.front().is_none_or(|p| p.order > parcel.order)
     }
 
     /// It was appended: the broker's sequence is beyond it.
     pub(crate) fn delivered(&mut self, parcel: &Parcel) {
+        self.established |= parcel.stamp.is_some_and(|s| Some(s.identity) == self.identity);
         if self.gap.is_some_and(|(order, _)| order < parcel.order) {
             self.gap = None;
         }
@@ -195,9 +239,12 @@ impl Lane {
 
     /// Takes out every parcel that is to be repeated and for which `done` holds.
     pub(crate) fn take_where(&mut self, done: impl Fn(&Parcel) -> bool) -> Vec<Parcel> {
-        let (out, keep) = std::mem::take(&mut self.retry).into_iter().partition(|p| done(p));
+        if !self.retry.iter().any(&done) {
+            return Vec::new();
+        }
+        let (out, keep): (VecDeque<_>, _) = std::mem::take(&mut self.retry).into_iter().partition(done);
         self.retry = keep;
-        Vec::from_iter::<VecDeque<Parcel>>(out)
+        out.into()
     }
 }
 

@@ -14,6 +14,9 @@ use crate::protocol::{ApiKey, Request, Writer};
 /// waiting for it and treats it as failed, as where name resolution hangs.
 const SETUP_PATIENCE: u32 = 2;
 
+/// Where any broker will do, the next one is tried after this part of the set-up timeout: 1.25 s by default.
+const PARALLEL_AFTER: u32 = 8;
+
 impl Engine {
     // ---- events ------------------------------------------------------------
 
@@ -27,7 +30,6 @@ impl Engine {
             self.actions.push_back(Action::Close { conn });
             return;
         };
-        node.failures = 0;
         let versions = Versions::of(peer);
         let unusable =
             [(ApiKey::PRODUCE, versions.produce.is_none()), (ApiKey::METADATA, versions.metadata.is_none())];
@@ -38,6 +40,8 @@ impl Engine {
             let message = format!("no common version: {said}; Kafka 2.1 or later is needed");
             self.connection_lost(conn, Error::new(ErrorKind::UnsupportedVersion, message), now);
             self.actions.push_back(Action::Close { conn });
+        } else {
+            node.failures = 0;
         }
     }
 
@@ -111,8 +115,12 @@ impl Engine {
 
     /// Ends the connection and answers everything that was in flight on it with "lost".
     fn connection_lost(&mut self, conn: ConnId, error: Error, now: Instant) {
-        let Some(id) = self.conns.remove(&conn) else { return };
+        let Some(id) = self.conns.get(&conn).copied() else { return };
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        if matches!(node.link, Link::Connecting { .. }) {
+            return self.handle_connect_failed(conn, error, now);
+        }
+        self.conns.remove(&conn);
         let error = node.blame(error);
         let in_flight = match &mut node.link {
             Link::Up(connection) if connection.id == conn => std::mem::take(&mut connection.in_flight),
@@ -155,7 +163,7 @@ impl Engine {
         let max_idle = self.settings.connections_max_idle;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         match &node.link {
-            Link::Connecting { conn, give_up } if *give_up <= now => {
+            Link::Connecting { conn, give_up, .. } if *give_up <= now => {
                 let conn = *conn;
                 let message = "no connection within socket.connection.setup.timeout.ms";
                 self.handle_connect_failed(conn, Error::new(ErrorKind::Connection, message), now);
@@ -206,7 +214,7 @@ impl Engine {
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
-                connection.throttled_until.filter(|_| !node.ready.is_empty()),
+                connection.throttled_until,
             ],
         }
     }
@@ -228,7 +236,7 @@ impl Engine {
         self.next_conn += 1;
         let setup_timeout = self.settings.setup_timeout.after(node.failures + 1, &mut self.rng);
         let give_up = now + setup_timeout * SETUP_PATIENCE + self.settings.request_timeout;
-        node.link = Link::Connecting { conn, give_up };
+        node.link = Link::Connecting { conn, since: now, give_up };
         self.conns.insert(conn, id);
         self.actions.push_back(Action::Connect {
             conn,
@@ -255,14 +263,12 @@ impl Engine {
         let known = |n: &&Node| !n.is_bootstrap() && !n.retired;
         let some_known = self.nodes.values().any(|n| known(&n));
         if some_known {
-            if self.nodes.values().filter(known).any(|n| matches!(n.link, Link::Connecting { .. })) {
+            if self.nodes.values().filter(known).any(|n| self.is_hopeful(n, now)) {
                 return None;
             }
             let candidates: Vec<NodeId> =
                 self.nodes.values().filter(|n| known(n) && n.can_connect(now)).map(|n| n.id).collect();
             if !candidates.is_empty() {
-                let mut candidates = candidates;
-                candidates.sort_unstable();
                 let at = (self.rng.next() % candidates.len() as u64) as usize;
                 if let Some(id) = candidates.get(at) {
                     self.connect(*id, now);
@@ -276,6 +282,20 @@ impl Engine {
         None
     }
 
+    /// Whether an attempt to connect is under way that has not taken suspiciously long. One that has does not keep the
+    /// next address from being tried.
+    fn is_hopeful(&self, node: &Node, now: Instant) -> bool {
+        match node.link {
+            Link::Connecting { since, .. } => since + self.patience() > now,
+            Link::Idle | Link::Up(_) | Link::Backoff { .. } => false,
+        }
+    }
+
+    /// How long an attempt to connect may take before another broker is tried beside it.
+    fn patience(&self) -> Duration {
+        self.settings.setup_timeout.initial / PARALLEL_AFTER
+    }
+
     /// Tries the bootstrap addresses in turn, the next one when the last has failed or takes long.
     fn connect_to_bootstrap(&mut self, now: Instant) {
         let count = self.settings.bootstrap.len();
@@ -284,16 +304,7 @@ impl Engine {
             let address = self.settings.bootstrap[at].clone();
             self.nodes.entry(id).or_insert_with(|| Node::new(id, address)).retired = false;
         }
-        let patience = self.settings.setup_timeout.initial;
-        let waiting = self.nodes.values().any(|n| match n.link {
-            // An attempt that takes longer than one address may take does not keep the next from being tried.
-            Link::Connecting { give_up, .. } => {
-                n.is_bootstrap()
-                    && give_up.saturating_duration_since(now) > self.settings.request_timeout + patience / 2
-            }
-            Link::Idle | Link::Up(_) | Link::Backoff { .. } => false,
-        });
-        if waiting {
+        if self.nodes.values().any(|n| n.is_bootstrap() && self.is_hopeful(n, now)) {
             return;
         }
         for _ in 0..count {
@@ -311,12 +322,11 @@ impl Engine {
             .values()
             .filter_map(|n| match n.link {
                 Link::Backoff { until } => Some(until),
-                Link::Connecting { give_up, .. } => {
-                    let patience = self.settings.request_timeout + self.settings.setup_timeout.initial / 2;
-                    give_up.checked_sub(patience)
-                }
+                Link::Connecting { since, .. } => Some(since + self.patience()),
                 Link::Idle | Link::Up(_) => None,
             })
+            // Nodes that nobody wants stay where their wait ended long ago; that must not hide the waits of others.
+            .filter(|at| self.is_ahead(*at))
             .min()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Pure: `now` is an argument. What is published to application threads is the accumulator's business.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::backoff::{Backoff, Rng};
@@ -46,10 +46,11 @@ pub(crate) struct MetadataSettings {
 #[derive(Debug)]
 pub(crate) struct Metadata {
     settings: MetadataSettings,
-    pub(crate) topics: HashMap<Arc<str>, TopicMeta>,
-    by_id: HashMap<TopicId, Arc<str>>,
+    pub(crate) topics: BTreeMap<Arc<str>, TopicMeta>,
     /// A refresh of everything is due.
     stale: bool,
+    /// Some topic is wanted: spares a look at each of them.
+    some_wanted: bool,
     in_flight: bool,
     /// Answers in a row that failed or changed nothing that was hoped for.
     attempts: u32,
@@ -71,9 +72,9 @@ impl Metadata {
     pub(crate) fn new(settings: MetadataSettings) -> Self {
         Self {
             settings,
-            topics: HashMap::new(),
-            by_id: HashMap::new(),
+            topics: BTreeMap::new(),
             stale: false,
+            some_wanted: false,
             in_flight: false,
             attempts: 0,
             not_before: None,
@@ -94,6 +95,7 @@ impl Metadata {
         });
         topic.last_used = now;
         topic.wanted = true;
+        self.some_wanted = true;
         if !Arc::ptr_eq(&topic.entry, entry) {
             topic.entry = entry.clone();
         }
@@ -119,6 +121,9 @@ impl Metadata {
         let aged =
             self.last_success.is_none_or(|at| now.saturating_duration_since(at) >= self.settings.max_age);
         let full = self.stale || aged;
+        if !full && !self.some_wanted {
+            return None;
+        }
         let topics: Vec<_> =
             self.topics.values().filter(|t| full || t.wanted).map(|t| t.entry.name.clone()).collect();
         (full || !topics.is_empty()).then_some(Ask { topics, full })
@@ -129,7 +134,7 @@ impl Metadata {
         if self.in_flight {
             return None;
         }
-        let wanted = self.stale || self.last_success.is_none() || self.topics.values().any(|t| t.wanted);
+        let wanted = self.stale || self.last_success.is_none() || self.some_wanted;
         let aged = self.last_success.map(|at| at + self.settings.max_age);
         if wanted { self.not_before } else { aged.max(self.not_before) }
     }
@@ -139,6 +144,7 @@ impl Metadata {
         if ask.full {
             self.stale = false;
         }
+        self.some_wanted = false;
         for name in &ask.topics {
             if let Some(topic) = self.topics.get_mut(name) {
                 topic.wanted = false;
@@ -150,28 +156,28 @@ impl Metadata {
     pub(crate) fn failed(&mut self, now: Instant, rng: &mut Rng) {
         self.in_flight = false;
         self.stale = true;
+        self.needed_since.get_or_insert(now);
         self.wait_before_next(now, rng);
     }
 
-    /// An answer came. `complete`: it told everything that was asked for.
-    pub(crate) fn answered(&mut self, complete: bool, full: bool, now: Instant, rng: &mut Rng) {
+    /// An answer came. `complete`: it told everything that was asked for. `helps`: and every partition has a leader.
+    /// The next question waits in any case, since the answer may turn out to be old; it waits longer and longer while
+    /// answers do not help. Only a new topic is asked for at once.
+    pub(crate) fn answered(&mut self, complete: bool, helps: bool, full: bool, now: Instant, rng: &mut Rng) {
         self.in_flight = false;
         if full {
             self.last_success = Some(now);
         }
         self.last_success.get_or_insert(now);
         self.needed_since = None;
-        if complete {
+        self.stale |= !complete;
+        if complete && helps {
             self.attempts = 0;
-            self.not_before = None;
-        } else {
-            self.stale = true;
-            self.wait_before_next(now, rng);
         }
+        self.wait_before_next(now, rng);
     }
 
-    /// After an answer that did not help, such as the same old leader, the next one has to wait.
-    pub(crate) fn wait_before_next(&mut self, now: Instant, rng: &mut Rng) {
+    fn wait_before_next(&mut self, now: Instant, rng: &mut Rng) {
         self.attempts = self.attempts.saturating_add(1);
         self.not_before = Some(now + self.settings.backoff.after(self.attempts, rng));
     }
@@ -192,28 +198,16 @@ impl Metadata {
         self.settings.rebootstrap_after.is_some()
     }
 
-    /// Begins anew from the bootstrap addresses.
-    pub(crate) fn rebootstrap(&mut self, now: Instant) {
-        self.in_flight = false;
-        self.stale = true;
-        self.not_before = None;
+    /// Begins anew from the bootstrap addresses; not at once, since those may say the same.
+    pub(crate) fn rebootstrap(&mut self, now: Instant, rng: &mut Rng) {
+        self.failed(now, rng);
         self.needed_since = Some(now);
     }
 
     pub(crate) fn set_id(&mut self, name: &Arc<str>, id: TopicId) {
         if let Some(topic) = self.topics.get_mut(name) {
-            if topic.id != id {
-                self.by_id.remove(&topic.id);
-                topic.id = id;
-            }
+            topic.id = id;
         }
-        if id != TopicId::default() {
-            self.by_id.insert(id, name.clone());
-        }
-    }
-
-    pub(crate) fn name_of(&self, id: &TopicId) -> Option<&Arc<str>> {
-        self.by_id.get(id)
     }
 
     pub(crate) fn has_succeeded(&self) -> bool {
@@ -221,7 +215,7 @@ impl Metadata {
     }
 
     /// Takes out topics that nobody used for `metadata.max.idle.ms`; `keep` says which still have something to send.
-    pub(crate) fn take_idle(&mut self, now: Instant, keep: impl Fn(&TopicMeta) -> bool) -> Vec<Arc<str>> {
+    pub(crate) fn take_idle(&mut self, now: Instant, keep: impl Fn(&TopicMeta) -> bool) -> Vec<TopicMeta> {
         let max_idle = self.settings.max_idle;
         for topic in self.topics.values_mut() {
             if topic.entry.take_used() {
@@ -234,11 +228,6 @@ impl Metadata {
             .filter(|t| now.saturating_duration_since(t.last_used) >= max_idle && !keep(t))
             .map(|t| t.entry.name.clone())
             .collect();
-        for name in &idle {
-            if let Some(topic) = self.topics.remove(name) {
-                self.by_id.remove(&topic.id);
-            }
-        }
-        idle
+        idle.iter().filter_map(|name| self.topics.remove(name)).collect()
     }
 }

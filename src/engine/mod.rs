@@ -19,7 +19,7 @@
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! ```
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 mod action;
@@ -92,7 +92,8 @@ pub(crate) struct Engine {
     acc: Arc<RecordAccumulator>,
     rng: Rng,
     actions: VecDeque<Action>,
-    nodes: HashMap<NodeId, Node>,
+    /// In order, as are topics: the same seed and events make the same run.
+    nodes: BTreeMap<NodeId, Node>,
     /// Which node a live connection belongs to.
     conns: HashMap<ConnId, NodeId>,
     next_conn: u64,
@@ -101,7 +102,9 @@ pub(crate) struct Engine {
     metadata: Metadata,
     /// By the partition's number.
     partitions: Vec<Option<Box<Partition>>>,
-    timers: BinaryHeap<Timer>,
+    /// Partitions that no topic in use has any more; they go when no thread can put anything into them.
+    forgotten: Vec<u32>,
+    timers: BTreeSet<Timer>,
     identities: Identities,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
@@ -131,7 +134,8 @@ impl Engine {
             next_conn: 0,
             next_bootstrap,
             partitions: Vec::new(),
-            timers: BinaryHeap::new(),
+            forgotten: Vec::new(),
+            timers: BTreeSet::new(),
             fatal: None,
             last_trouble: None,
             phase: Phase::Running,
@@ -153,9 +157,10 @@ impl Engine {
         self.refresh_metadata(now);
         self.request_identity(now);
         self.drain(now);
+        // Draining may have used up the epochs, or found partitions without a leader.
+        self.request_identity(now);
+        self.refresh_metadata(now);
         self.connect_where_wanted(now);
-        // What was done above may have set timers that are due already.
-        self.run_timers(now);
         self.finish_if_closed();
     }
 
@@ -166,13 +171,16 @@ impl Engine {
 
     /// When to call [`run`](Self::run) again if nothing happens before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let timer = self.timers.peek().map(Timer::at);
+        let timer = self.timers.first().map(Timer::at);
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
-        let links = links.filter(|at| self.last_run.is_none_or(|last| *at > last)).min();
-        // What was due at the last run was looked at then; it waits for an event, not for time.
-        let last = self.last_run;
+        let links = links.filter(|at| self.is_ahead(*at)).min();
         let events = [timer, links, self.next_wish(), self.next_idle_check];
-        events.into_iter().flatten().filter(|at| last.is_none_or(|last| *at > last)).min()
+        events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
+    }
+
+    /// What was due at the last run was looked at then; it waits for an event, not for time.
+    fn is_ahead(&self, at: Instant) -> bool {
+        self.last_run.is_none_or(|last| at > last)
     }
 
     /// No record enters any more; sends what is there.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::action::{Address, ConnId, Peer};
+use super::metadata::TopicId;
 use super::parcel::Parcel;
 use crate::error::Error;
 use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest, ProduceRequest};
@@ -32,7 +33,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Link {
     Idle,
-    Connecting { conn: ConnId, give_up: Instant },
+    Connecting { conn: ConnId, since: Instant, give_up: Instant },
     Up(Connection),
     Backoff { until: Instant },
 }
@@ -114,6 +115,10 @@ pub(crate) enum What {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) partition: u32,
+    /// Where it went.
+    pub(crate) node: NodeId,
+    /// What the request called the topic: by now it may have another id.
+    pub(crate) topic_id: TopicId,
     pub(crate) parcel: Parcel,
 }
 

@@ -3,7 +3,6 @@
 //! A partition is looked at when something about it changed or one of its timers is due, never in a scan of all; so
 //! many idle partitions cost nothing.
 
-use std::cmp::Ordering;
 use std::time::Instant;
 
 use super::Engine;
@@ -12,6 +11,7 @@ use super::node::{NodeId, What};
 use super::parcel::Parcel;
 use crate::accumulator::{PartitionEntry, Peek};
 use crate::clock;
+use crate::error::{Error, ErrorKind};
 use crate::sync::Arc;
 
 /// A partition as the engine sees it.
@@ -24,7 +24,7 @@ pub(crate) struct Partition {
     pub(super) queued: bool,
     /// Repeats wait until then.
     pub(super) backoff_until: Option<Instant>,
-    /// The earliest timer that is set for it.
+    /// When it is to be looked at next.
     timer: Option<Instant>,
 }
 
@@ -33,10 +33,15 @@ impl Partition {
         let leader = Some(entry.leader()).filter(|leader| *leader >= 0);
         Self { entry, leader, lane: Lane::default(), queued: false, backoff_until: None, timer: None }
     }
+
+    /// Whether something of it waits or is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.entry.backlog() > 0 || !self.lane.is_quiet() || !self.lane.retries().is_empty() || self.queued
+    }
 }
 
-/// "Look at this partition then."
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// "Look at this partition then." Earliest first; at most one for each partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timer {
     at: Instant,
     partition: u32,
@@ -45,19 +50,6 @@ pub(crate) struct Timer {
 impl Timer {
     pub(super) fn at(&self) -> Instant {
         self.at
-    }
-}
-
-/// Earliest first, as the heap has its greatest on top.
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.cmp(&self.at).then(other.partition.cmp(&self.partition))
-    }
-}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -87,20 +79,33 @@ impl Engine {
         self.partitions.get_mut(number as usize)?.as_deref_mut()
     }
 
-    fn set_timer(&mut self, number: u32, at: Instant) {
+    pub(super) fn drop_partition(&mut self, number: u32) {
+        self.set_timer(number, None);
+        if let Some(slot) = self.partitions.get_mut(number as usize) {
+            *slot = None;
+        }
+    }
+
+    /// Sets or replaces the partition's timer. Replaced ones do not stay behind: at 100,000 batches a second they would
+    /// pile up until their batches' deadlines.
+    fn set_timer(&mut self, number: u32, at: Option<Instant>) {
         let Some(partition) = self.partition(number) else { return };
-        if partition.timer.is_none_or(|set| at < set) {
-            partition.timer = Some(at);
-            self.timers.push(Timer { at, partition: number });
+        let old = std::mem::replace(&mut partition.timer, at);
+        if old == at {
+            return;
+        }
+        if let Some(old) = old {
+            self.timers.remove(&Timer { at: old, partition: number });
+        }
+        if let Some(at) = at {
+            self.timers.insert(Timer { at, partition: number });
         }
     }
 
     pub(super) fn run_timers(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.peek().copied().filter(|t| t.at <= now) {
-            self.timers.pop();
-            let Some(partition) = self.partition(timer.partition) else { continue };
-            // An earlier timer may have taken this one's place.
-            if partition.timer == Some(timer.at) {
+        while let Some(timer) = self.timers.first().copied().filter(|t| t.at <= now) {
+            self.timers.remove(&timer);
+            if let Some(partition) = self.partition(timer.partition) {
                 partition.timer = None;
                 self.evaluate(timer.partition, now);
             }
@@ -110,13 +115,15 @@ impl Engine {
     /// Expires what is too old, and puts the partition into its leader's list if it can send.
     pub(super) fn evaluate(&mut self, number: u32, now: Instant) {
         self.expire(number, now);
-        match self.look(number, now) {
-            Found::Nothing => {}
-            Found::Later(at) => self.set_timer(number, at),
-            Found::Ready(deadline) => {
-                self.set_timer(number, deadline);
-                self.enqueue(number, now);
-            }
+        let found = self.look(number, now);
+        let timer = match found {
+            Found::Nothing => None,
+            Found::Later(at) | Found::Ready(at) => Some(at),
+        };
+        // What is late and could not be ended now, such as a batch that is being compressed, will be announced.
+        self.set_timer(number, timer.filter(|at| *at > now));
+        if let Found::Ready(_) = found {
+            self.enqueue(number, now);
         }
     }
 
@@ -179,6 +186,7 @@ impl Engine {
         }
         let old = std::mem::replace(&mut partition.leader, leader);
         partition.queued = false;
+        partition.lane.leader_changed();
         // There is somewhere new to go: no need to wait for the old place to recover.
         partition.backoff_until = None;
         if let Some(node) = old.and_then(|id| self.nodes.get_mut(&id)) {
@@ -197,7 +205,7 @@ impl Engine {
         for parcel in late {
             self.end_expired(number, parcel);
         }
-        while let Peek::Ready { created } = acc.peek(&entry, now) {
+        while let Peek::Ready { created } | Peek::Lingering { created, .. } = acc.peek(&entry, now) {
             let deadline = clock::deadline(created, timeout);
             if deadline > now {
                 break;
@@ -213,22 +221,17 @@ impl Engine {
         if connection.next_expiry.is_none_or(|at| at > now) {
             return;
         }
-        let mut next = None;
-        let mut late = Vec::new();
-        for request in &mut connection.in_flight {
-            let What::Produce { parcels, .. } = &mut request.what else { continue };
-            for sent in parcels.iter_mut().filter(|s| !s.parcel.ended) {
-                if sent.parcel.deadline <= now {
-                    sent.parcel.ended = true;
-                    late.push((sent.partition, sent.parcel.batch.completion.clone()));
-                } else {
-                    next = next.into_iter().chain([sent.parcel.deadline]).min();
-                }
-            }
-        }
-        connection.next_expiry = next;
-        for (number, completion) in late {
-            self.end_in_flight(number, &completion);
-        }
+        let late = |deadline: Instant| deadline <= now;
+        let parcels = connection.in_flight.iter().filter_map(|request| match &request.what {
+            What::Produce { parcels, .. } => Some(parcels),
+            What::Metadata { .. } | What::InitProducerId => None,
+        });
+        let deadlines = parcels.flatten().filter(|s| !s.parcel.ended).map(|s| s.parcel.deadline);
+        connection.next_expiry = deadlines.filter(|at| !late(*at)).min();
+        let error = Error::new(
+            ErrorKind::DeliveryTimeout,
+            "delivery.timeout.ms is over and the broker has not answered",
+        );
+        self.end_in_flight(|id, parcel| id == node && late(parcel.deadline), &error.with_retriable(true));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::action::Address;
 use super::metadata::{PartitionMeta, TopicId};
 use super::node::{Node, NodeId, What};
+use super::partition::Partition;
 use super::{Engine, bootstrap_id};
 use crate::error::{Error, ErrorKind};
 use crate::partitioner::PartitionInfo;
@@ -52,7 +53,7 @@ impl Engine {
         ]
         .into_iter()
         .flatten()
-        .filter(|at| self.last_run.is_none_or(|last| *at > last))
+        .filter(|at| self.is_ahead(*at))
         .min()
     }
 
@@ -65,7 +66,7 @@ impl Engine {
             let id = bootstrap_id(at);
             self.nodes.entry(id).or_insert_with(|| Node::new(id, address.clone())).retired = false;
         }
-        self.metadata.rebootstrap(now);
+        self.metadata.rebootstrap(now, &mut self.rng);
         let gone: Vec<_> = self.nodes.values().filter(|n| n.retired).map(|n| n.id).collect();
         for id in gone {
             self.close_node(id, now);
@@ -99,7 +100,10 @@ impl Engine {
             let message = "the broker's metadata does not mention the topic";
             self.report_topic(name, Error::new(ErrorKind::Broker, message), false);
         }
-        self.metadata.answered(complete && missing.is_empty(), full, now, &mut self.rng);
+        let complete = complete && missing.is_empty();
+        let known = |name: &Arc<str>| self.metadata.topics.get(name);
+        let helps = asked.iter().filter_map(known).flat_map(|t| &t.partitions).all(|p| p.leader.is_some());
+        self.metadata.answered(complete, helps, full, now, &mut self.rng);
         self.update_shares();
     }
 
@@ -157,11 +161,14 @@ impl Engine {
             return false;
         };
         // A topic deleted and created anew: its leader epochs begin again (KIP-516).
-        let recreated = known_id != TopicId::default() && topic.topic_id != known_id;
-        let known = if recreated { Vec::new() } else { meta.partitions.clone() };
+        let told_id = if topic.topic_id == TopicId::default() { known_id } else { topic.topic_id };
+        let recreated = known_id != TopicId::default() && told_id != known_id;
+        // Without ids nobody can tell a new topic of the same name, whose epochs begin again, from an old answer.
+        let reliable = told_id != TopicId::default() && !recreated;
+        let known = if reliable { meta.partitions.clone() } else { Vec::new() };
         let infos: Vec<PartitionInfo> =
             parts.iter().map(|p| self.info(p, known.get(p.partition_index as usize))).collect();
-        self.metadata.set_id(&entry.name, topic.topic_id);
+        self.metadata.set_id(&entry.name, told_id);
         let leaders: Vec<(Option<i32>, Option<i32>)> = parts
             .iter()
             .zip(&infos)
@@ -175,11 +182,16 @@ impl Engine {
         let mut partitions = Vec::with_capacity(leaders.len());
         for (entry, (leader, epoch)) in snapshot.partitions.iter().zip(leaders) {
             let number = self.partition_of(entry);
+            if let Some(partition) = self.partition(number).filter(|_| recreated) {
+                partition.lane.forgotten();
+            }
             partitions.push(PartitionMeta { number, leader, epoch });
             self.set_leader(number, leader, now);
         }
         if let Some(meta) = self.metadata.topics.get_mut(name) {
-            meta.partitions = partitions;
+            let before = std::mem::replace(&mut meta.partitions, partitions);
+            let count = meta.partitions.len();
+            self.abandon(before.iter().skip(count).map(|p| p.number));
         }
         true
     }
@@ -246,12 +258,37 @@ impl Engine {
         let partitions = &self.partitions;
         let busy = |number: u32| {
             let partition = partitions.get(number as usize).and_then(Option::as_deref);
-            partition.is_some_and(|p| p.entry.backlog() > 0)
+            partition.is_some_and(Partition::is_busy)
         };
         let idle = self.metadata.take_idle(now, |topic| topic.partitions.iter().any(|p| busy(p.number)));
-        for name in idle {
-            self.acc.forget_topic(&name);
+        for topic in idle {
+            self.acc.forget_topic(&topic.entry.name);
+            self.abandon(topic.partitions.iter().map(|p| p.number));
         }
+        self.drop_forgotten();
+    }
+
+    /// No topic in use has these partitions any more.
+    fn abandon(&mut self, numbers: impl Iterator<Item = u32>) {
+        for number in numbers {
+            let identity = self.partition(number).and_then(|p| p.lane.identity());
+            self.identities.forget(identity);
+            self.forgotten.push(number);
+        }
+    }
+
+    /// Lets go of partitions that nobody can reach: a thread within a `send` may still hold one for a while.
+    fn drop_forgotten(&mut self) {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        forgotten.retain(|number| {
+            let partition = self.partitions.get(*number as usize).and_then(Option::as_deref);
+            let gone = partition.is_none_or(|p| !p.is_busy() && Arc::strong_count(&p.entry) == 1);
+            if gone {
+                self.drop_partition(*number);
+            }
+            !gone
+        });
+        self.forgotten = forgotten;
     }
 }
 

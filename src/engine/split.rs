@@ -27,9 +27,34 @@ struct Piece {
     max_timestamp: i64,
 }
 
+impl Piece {
+    fn new(first: u32, timestamp: i64) -> Self {
+        Self { first, records: 0, raw: Vec::new(), base_timestamp: timestamp, max_timestamp: timestamp }
+    }
+
+    /// Whether it stays within `target` with the record in it. The whole batch is larger than that, so there are
+    /// always several pieces; only a record that is larger by itself makes a larger piece.
+    fn takes<'a, H>(&self, record: &RecordBody<'a, H>, timestamp: i64, target: usize) -> bool
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let delta = timestamp.wrapping_sub(self.base_timestamp);
+        self.raw.len() + record.place(self.records as i32, delta).encoded_len() <= target
+    }
+
+    fn put<'a, H>(&mut self, record: &RecordBody<'a, H>, timestamp: i64)
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        record.place(self.records as i32, timestamp.wrapping_sub(self.base_timestamp)).write(&mut self.raw);
+        self.records += 1;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+    }
+}
+
 impl Engine {
     pub(super) fn split(&mut self, sent: Sent, now: Instant) {
-        let Sent { partition: number, parcel } = sent;
+        let Sent { partition: number, parcel, .. } = sent;
         match self.pieces(&parcel).and_then(|pieces| self.parts(number, &parcel, pieces)) {
             Ok((parts, handles)) => {
                 let acc = self.acc.clone();
@@ -60,29 +85,20 @@ impl Engine {
         let (view, _) = RecordBatchView::parse(&bytes).map_err(|e| e.to_string())?;
         let records = view.records(raw.len()).map_err(|e| e.to_string())?;
         // Halves, or `batch.size` where that is less: a broker's limit is usually near one of the two.
-        let target = (batch.raw_len / 2).min(self.acc.batch_size().max(1)).max(1);
+        let target = (batch.raw_len / 2).min(self.acc.batch_size());
         let mut pieces: Vec<Piece> = Vec::new();
         for record in &records {
             let record = record.map_err(|e| e.to_string())?;
             let timestamp = batch.base_timestamp.wrapping_add(record.timestamp_delta);
             let index = u32::try_from(record.offset_delta).map_err(|e| e.to_string())?;
             let body = RecordBody::new(record.key, record.value, record.headers.clone());
-            let full = pieces.last().is_none_or(|p| p.raw.len() >= target);
-            let last = index + 1 == batch.records && pieces.len() == 1;
-            if full || (last && pieces.iter().all(|p| p.records == index)) {
-                pieces.push(Piece {
-                    first: index,
-                    records: 0,
-                    raw: Vec::new(),
-                    base_timestamp: timestamp,
-                    max_timestamp: timestamp,
-                });
-            }
-            if let Some(piece) = pieces.last_mut() {
-                let delta = timestamp.wrapping_sub(piece.base_timestamp);
-                body.place(piece.records as i32, delta).write(&mut piece.raw);
-                piece.records += 1;
-                piece.max_timestamp = piece.max_timestamp.max(timestamp);
+            match pieces.last_mut() {
+                Some(piece) if piece.takes(&body, timestamp, target) => piece.put(&body, timestamp),
+                _ => {
+                    let mut piece = Piece::new(index, timestamp);
+                    piece.put(&body, timestamp);
+                    pieces.push(piece);
+                }
             }
         }
         if pieces.len() < 2 { Err("it did not come apart".into()) } else { Ok(pieces) }

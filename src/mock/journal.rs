@@ -88,6 +88,8 @@ pub struct ProducedBatch {
     pub producer_epoch: Option<i16>,
     /// The first record's sequence number.
     pub base_sequence: Option<i32>,
+    /// The checksum its header claims, over everything from the attributes on: equal ones are equal batches.
+    pub crc: u32,
 }
 
 #[derive(Debug)]

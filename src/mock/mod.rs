@@ -55,3 +55,7 @@ pub use journal::{ProducedBatch, ReceivedRequest, RequestBody};
 pub use stats::ClusterStats;
 pub use stored::{BatchInfo, StoredRecord};
 pub use versions::BrokerVersion;
+
+/// The engine's simulation drives the cluster in virtual time.
+#[cfg(test)]
+pub(crate) use state::{ClusterOptions, ClusterState, Then};

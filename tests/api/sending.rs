@@ -1,7 +1,8 @@
 //! Every way to send, and what comes back.
 
 use crate::support::{PATIENCE, config, open};
-use kafka_producer::mock::MockCluster;
+use kafka_producer::mock::{Fault, MockCluster};
+use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{Acks, ProducerRecord};
 use std::sync::mpsc;
 
@@ -83,4 +84,19 @@ fn send_all_gives_one_handle_in_order() {
     let delivered = producer.send_all(records).unwrap().get().unwrap();
     assert_eq!(delivered.len(), 50);
     assert_eq!(delivered[49].to_string(), "odd-0@24");
+}
+
+/// Before a broker has met a producer it takes any sequence. A topic's leader is named before it is at work, so the first
+/// batch may be refused where the second, already under way, would be taken.
+#[test]
+fn the_first_batch_of_a_partition_is_refused_and_the_next_are_not_taken_before_it() {
+    let cluster = MockCluster::start(1).unwrap();
+    cluster.create_topic("t", 1).unwrap();
+    cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    let producer = open(config(&cluster).batch_size(1).delivery_timeout(PATIENCE));
+    let handles: Vec<_> = (0..50u8).map(|n| producer.send(ProducerRecord::new("t", &[n])).unwrap()).collect();
+    for (n, handle) in handles.iter().enumerate() {
+        assert_eq!(handle.get().unwrap().offset(), Some(n as i64));
+    }
+    assert_eq!(cluster.violations(), Vec::<String>::new());
 }

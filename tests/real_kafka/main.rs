@@ -23,10 +23,9 @@ mod reader;
 mod topics;
 mod wait;
 
+mod bad_input;
+mod delivery;
+mod faults;
 mod harness;
-// These need `KafkaProducer`:
-// mod bad_input;
-// mod delivery;
-// mod faults;
-// mod numbered;
-// mod placement;
+mod numbered;
+mod placement;

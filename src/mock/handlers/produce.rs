@@ -20,6 +20,9 @@ use crate::sync::Arc;
 /// The first version whose answer says where the leader is.
 const LEADER_HINTS_FROM: i16 = 10;
 
+/// Where a batch's header has its checksum.
+const CRC_AT: usize = 17;
+
 impl Handler for ProduceRequest {
     fn targets(&self, cluster: &ClusterState) -> Vec<Target> {
         let mut targets = Vec::new();
@@ -86,6 +89,7 @@ fn describe(topic: &str, partition: &PartitionProduceData) -> ProducedBatch {
         producer_id: producer.map(|p| p.id),
         producer_epoch: producer.map(|p| p.epoch),
         base_sequence: producer.and_then(|p| p.base_sequence),
+        crc: bytes.get(CRC_AT..).and_then(<[u8]>::first_chunk).map_or(0, |crc| u32::from_be_bytes(*crc)),
     }
 }
 

@@ -1,0 +1,241 @@
+//! One thread: which record goes into which batch of which partition, and what it takes of the memory.
+
+use super::*;
+
+#[test]
+fn a_batch_closes_when_the_next_record_does_not_fit() {
+    let rig = Rig::one(settings());
+    // 109 bytes each, after 61 of header.
+    for _ in 0..8 {
+        rig.put(100).detach();
+    }
+    assert!(matches!(rig.peek(), Peek::Lingering { .. }));
+    assert_eq!(rig.notified(), 1, "once for the new batch, not per record");
+    rig.put(100).detach();
+    assert!(matches!(rig.peek(), Peek::Ready { .. }));
+    assert_eq!(rig.notified(), 1, "once for the full one and the new one");
+    let batch = rig.take().unwrap();
+    assert!(batch.wire_len() <= 1024 && batch.wire_len() > 900, "{}", batch.wire_len());
+    assert_eq!(values(&batch), vec![vec![7; 100]; batch.records as usize]);
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn a_batch_that_is_exactly_full_closes_at_once() {
+    let rig = Rig::one(settings());
+    // 61 bytes of header, 9 around the value.
+    rig.put(1024 - 61 - 9).detach();
+    assert!(matches!(rig.peek(), Peek::Ready { .. }));
+    let batch = rig.take().unwrap();
+    assert_eq!(batch.wire_len(), 1024);
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_record_bigger_than_the_batch_goes_alone_over_many_chunks() {
+    let rig = Rig::one(Settings { batch_size: 1, ..settings() });
+    assert_eq!(rig.acc.pool.chunk_size(), MIN_CHUNK_SIZE);
+    for len in (0..40).chain(200..300).chain([1_000, 5_000, 70_000]) {
+        let value: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
+        rig.append(Target::Partition(0), &value, Wait::Never).unwrap().detach();
+        let batch = rig.take().unwrap();
+        assert_eq!(values(&batch), [value]);
+        rig.succeed(0, &batch);
+        assert!(rig.take().is_none());
+    }
+    rig.assert_clean();
+}
+
+#[test]
+fn records_of_all_sizes_cross_chunks_unharmed() {
+    let rig = Rig::one(Settings { batch_size: 20_000, buffer_memory: 1 << 20, ..settings() });
+    let sent: Vec<Vec<u8>> = (0..60usize).map(|i| vec![i as u8; i * i % 3_000]).collect();
+    for value in &sent {
+        rig.append(Target::Partition(0), value, Wait::Never).unwrap().detach();
+    }
+    let mut got = Vec::new();
+    while let Some(batch) = rig.take() {
+        assert!(batch.wire_len() <= 20_000);
+        got.extend(values(&batch));
+        rig.succeed(0, &batch);
+    }
+    assert_eq!(got, sent);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_memory_smaller_than_a_chunk_still_carries_what_fits() {
+    let rig = Rig::one(Settings { buffer_memory: 200, ..settings() });
+    assert!(rig.acc.can_hold(200) && !rig.acc.can_hold(201));
+    rig.put(100).detach();
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn big_batches_over_a_thousand_partitions_take_chunks_as_they_fill() {
+    let settings = Settings { batch_size: 1_000_000, buffer_memory: 32 << 20, ..settings() };
+    let rig = Rig::new(settings, &[Some(1); 1000]);
+    for round in 0..20u8 {
+        for at in 0..1000 {
+            rig.append(Target::Partition(at), &[round; 500], Wait::Never).unwrap().detach();
+        }
+    }
+    assert!(rig.acc.pool.available() >= (32 << 20) - 1000 * 16 * 1024);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn full_memory_is_told_apart_from_a_leaders_share() {
+    let rig = Rig::new(Settings { buffer_memory: 4096, ..settings() }, &[Some(1), Some(2)]);
+    rig.acc.set_several_leaders(true);
+    let put = |at: usize| rig.append(Target::Partition(at), &[0; 900], Wait::Never);
+    let mut handles = vec![put(0).unwrap(), put(0).unwrap()];
+    let error = put(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    assert!(error.is_retriable() && error.to_string().contains("buffer.memory.per.broker.ratio"), "{error}");
+    handles.push(put(1).unwrap());
+    handles.push(put(1).unwrap());
+    rig.acc.set_several_leaders(false);
+    let error = put(1).unwrap_err();
+    assert!(error.to_string().contains("buffer.memory (4096 bytes) is taken"), "{error}");
+    rig.finish();
+    assert!(handles.iter().all(DeliveryFuture::is_done));
+    rig.assert_clean();
+}
+
+#[test]
+fn a_full_batch_is_announced_even_if_the_record_that_closed_it_finds_no_memory() {
+    let rig = Rig::one(Settings { buffer_memory: 1024, ..settings() });
+    rig.put(600).detach();
+    assert_eq!(rig.notified(), 1);
+    let error = rig.append(Target::Partition(0), &[0; 600], Wait::Never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    assert!(matches!(rig.peek(), Peek::Ready { .. }));
+    assert_eq!(rig.notified(), 1, "nothing else would tell the sender before linger is over");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn what_a_failed_append_had_taken_goes_back() {
+    let rig = Rig::one(Settings { buffer_memory: 4096, ..settings() });
+    rig.put(10).detach();
+    // Closes the batch, takes memory for three chunks, does not get four.
+    assert!(rig.append(Target::Partition(0), &[0; 3500], Wait::Never).is_err());
+    assert!(rig.append(Target::Partition(0), &[0; 3500], Wait::Until(now())).is_err());
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn a_partition_that_does_not_exist_is_an_error() {
+    let rig = Rig::one(settings());
+    let error = rig.append(Target::Partition(1), &[], Wait::Never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Partitioning);
+    rig.assert_clean();
+}
+
+/// Appends `records` without a key; returns the bytes per partition and how often the partition changed.
+fn spread(rig: &Rig, records: usize, len: impl Fn(usize) -> usize) -> (Vec<usize>, usize) {
+    let mut bytes = vec![0; rig.partitions.len()];
+    let (mut switches, mut before) = (0, None);
+    for i in 0..records {
+        let handle = rig.append(Target::Sticky, &vec![0; len(i)], Wait::Never).unwrap();
+        let (_, at) = handle.topic_partition();
+        bytes[at as usize] += len(i) + 10;
+        switches += usize::from(before.replace(at).is_some_and(|b| b != at));
+        rig.partitions.iter().enumerate().for_each(|(at, entry)| {
+            while matches!(rig.acc.peek(entry, now()), Peek::Ready { .. }) {
+                let Some(batch) = rig.acc.take(entry) else { break };
+                rig.succeed(at, &batch);
+            }
+        });
+    }
+    (bytes, switches)
+}
+
+#[test]
+fn records_without_key_fill_a_batch_and_move_on() {
+    let rig = Rig::new(settings(), &[Some(1); 4]);
+    let (bytes, switches) = spread(&rig, 2_000, |_| 100);
+    let batches = bytes.iter().sum::<usize>() / (1024 - 61);
+    // A quarter of the choices stay where they are.
+    assert!(switches > batches / 2 && switches <= batches * 5 / 4, "{switches} of {batches}");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn bytes_are_even_over_equal_partitions() {
+    let rig = Rig::new(Settings { batch_size: 300, ..settings() }, &[Some(1); 4]);
+    let (bytes, _) = spread(&rig, 40_000, |i| i * 7919 % 200);
+    let mean = bytes.iter().sum::<usize>() / 4;
+    assert!(bytes.iter().all(|b| b.abs_diff(mean) < mean / 10), "{bytes:?}");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn partitions_without_a_leader_get_nothing_unless_no_partition_has_one() {
+    let rig = Rig::new(settings(), &[Some(1), None, Some(2), None]);
+    let (bytes, _) = spread(&rig, 2_000, |_| 100);
+    assert!(bytes[0] > 0 && bytes[1] == 0 && bytes[2] > 0 && bytes[3] == 0, "{bytes:?}");
+    rig.finish();
+    let rig = Rig::new(settings(), &[None, None]);
+    spread(&rig, 10, |_| 100);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn batches_that_linger_move_on_too() {
+    let rig = Rig::new(settings(), &[Some(1), Some(2)]);
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..400 {
+        let handle = rig.append(Target::Sticky, &[0; 100], Wait::Never).unwrap();
+        seen.insert(handle.topic_partition().1);
+        rig.finish();
+    }
+    assert_eq!(seen.len(), 2);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_record_with_a_partition_never_moves_the_sticky_choice() {
+    let rig = Rig::new(settings(), &[Some(1); 16]);
+    rig.append(Target::Sticky, &[0; 1], Wait::Never).unwrap().detach();
+    let before = rig.topic.sticky.load(Ordering::Relaxed);
+    for i in 0..1_000 {
+        let handle = rig.append(Target::Partition(i % 16), &[0; 300], Wait::Never).unwrap();
+        assert_eq!(handle.topic_partition().1 as usize, i % 16);
+    }
+    assert_eq!(rig.topic.sticky.load(Ordering::Relaxed), before);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn records_that_may_go_anywhere_leave_a_leader_whose_share_is_taken() {
+    let rig = Rig::new(Settings { buffer_memory: 16 << 10, ..settings() }, &[Some(1), Some(1), Some(2)]);
+    rig.acc.set_several_leaders(true);
+    // Nothing is sent, as where brokers do not answer. Leader 1 fills its half, then leader 2 its own.
+    let mut entered = 0;
+    let error = loop {
+        match rig.append(Target::Sticky, &[1; 900], Wait::Never) {
+            Ok(handle) => handle.detach(),
+            Err(error) => break error,
+        }
+        entered += 1;
+    };
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    assert_eq!(entered, 16, "both shares were used: {error}");
+    rig.finish();
+    rig.assert_clean();
+}

@@ -1,0 +1,127 @@
+//! Compression: by the sender, by application threads, by a codec that panics.
+
+use super::*;
+use crate::accumulator::partition::PartitionEntry;
+
+fn compressing() -> Settings {
+    Settings { compression: Compression::new(CompressionType::Lz4), ..settings() }
+}
+
+#[test]
+fn the_size_bound_is_on_the_compressed_batch_once_the_ratio_is_known_and_raw_bytes_are_capped() {
+    let rig = Rig::one(compressing());
+    let mut records = Vec::new();
+    for _ in 0..200 {
+        rig.put(100).detach();
+        while matches!(rig.peek(), Peek::Ready { .. }) {
+            let batch = rig.take().unwrap();
+            assert!(batch.wire_len() <= 1024 && batch.raw_len <= 4 * 1024);
+            assert_eq!(values(&batch).len(), batch.records as usize);
+            records.push(batch.records);
+            rig.succeed(0, &batch);
+        }
+    }
+    assert_eq!(records[0], 8, "nothing is known of the codec yet");
+    assert_eq!(records.last(), Some(&37), "capped at four times batch.size");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn incompressible_batches_stay_as_they_are() {
+    let rig = Rig::one(compressing());
+    let mut state = 1u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+        (state >> 56) as u8
+    })
+    .take(900)
+    .collect();
+    rig.append(Target::Partition(0), &noise, Wait::Never).unwrap().detach();
+    let batch = rig.take().unwrap();
+    assert_eq!(batch.codec, CompressionType::None);
+    assert_eq!(values(&batch), [noise]);
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.assert_clean();
+}
+
+#[test]
+fn an_application_thread_helps_when_two_batches_wait_and_try_send_never_does() {
+    let rig = Rig::one(compressing());
+    let unsealed = || rig.partitions[0].queue.lock().unsealed();
+    for i in 0..30u8 {
+        rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
+    }
+    assert_eq!(unsealed(), 3);
+    let front_len = || rig.acc.front_len(&rig.partitions[0]);
+    assert_eq!(front_len(), 61 + 8 * 109);
+    for i in 30..60u8 {
+        rig.append(Target::Partition(0), &[i; 100], soon()).unwrap().detach();
+    }
+    assert!(front_len() < 300, "the oldest is compressed");
+    let mut seen = Vec::new();
+    while let Some(batch) = rig.take() {
+        assert_eq!(batch.codec, CompressionType::Lz4);
+        seen.extend(values(&batch).iter().map(|v| v[0]));
+        rig.succeed(0, &batch);
+    }
+    assert_eq!(seen, (0..60).collect::<Vec<_>>());
+    rig.assert_clean();
+}
+
+#[test]
+fn batches_begun_within_one_tick_of_the_clock_go_back_each_to_its_own_place() {
+    let rig = Rig::one(compressing());
+    for i in 0..36u8 {
+        rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
+    }
+    let entry: &PartitionEntry = &rig.partitions[0];
+    let mut queue = entry.queue.lock();
+    queue.same_instant();
+    let (first, one) = queue.take_to_seal().unwrap();
+    let (second, two) = queue.take_to_seal().unwrap();
+    assert!(queue.take_front(&rig.acc.pool).is_none(), "nothing overtakes what is being compressed");
+    assert_eq!(queue.records(), 36);
+    queue.put_sealed(second, two.into_batch());
+    queue.put_sealed(first, one.into_batch());
+    drop(queue);
+    let mut seen = Vec::new();
+    while let Some(batch) = rig.take() {
+        seen.extend(values(&batch).iter().map(|v| v[0]));
+        rig.succeed(0, &batch);
+    }
+    assert_eq!(seen, (0..36).collect::<Vec<_>>());
+    rig.assert_clean();
+}
+
+#[test]
+fn a_panicking_codec_fails_its_batch_only() {
+    let rig = Rig::one(compressing());
+    let handles: Vec<_> = (0..9).map(|_| rig.put(100)).collect();
+    rig.acc.sealer.panic_next.store(true, Ordering::SeqCst);
+    let batch = rig.take().unwrap();
+    assert_eq!(batch.records, 1, "the next batch is taken instead");
+    let error = handles[0].get().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert!(!error.is_fatal() && !error.may_have_been_written() && error.to_string().contains("lz4"));
+    assert!(!handles[8].is_done());
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_codec_that_panics_in_a_helping_thread_fails_its_batch_only() {
+    let rig = Rig::one(compressing());
+    let mut handles: Vec<_> = (0..17).map(|_| rig.put(100)).collect();
+    rig.acc.sealer.panic_next.store(true, Ordering::SeqCst);
+    while rig.acc.sealer.panic_next.load(Ordering::SeqCst) {
+        handles.push(rig.append(Target::Partition(0), &[1; 100], soon()).unwrap());
+    }
+    assert_eq!(handles[0].try_get().unwrap().unwrap_err().kind(), ErrorKind::Internal);
+    assert!(!handles[8].is_done());
+    rig.finish();
+    assert!(handles[8..].iter().all(|h| h.get().is_ok()));
+    rig.assert_clean();
+}
