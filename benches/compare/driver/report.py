@@ -157,7 +157,8 @@ def _markdown(cases, good, failed: list[Row], facts, images: list[tuple[str, str
     lines = ["# Producers side by side", "",
              "Made by `benches/compare/run`; its README says what each arm does and how equal work is kept. All runs are in",
              "[comparison.csv](comparison.csv). Figures are medians; `× best other` compares with the best of the other",
-             "clients in that column, without the floor, which is no client but the limit of the machine.", ""]
+             "clients in that column, without the floor, which is no client but the limit of the machine. Peak memory is the",
+             "whole process's, with up to 32 MiB of payloads.", ""]
     lines += [_line(["", ""]), _line([":--", ":--"])] + [_line([name, value]) for name, value in facts] + [""]
     if any(not case.sync for case in cases):
         lines += ["## In short", "", *_overview(cases, good), ""]

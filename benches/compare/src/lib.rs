@@ -158,9 +158,10 @@ impl Payloads {
         &self.bytes[start..start + self.size]
     }
 
-    /// All values, end to end.
-    pub fn all(&self) -> &[u8] {
-        &self.bytes[..self.count * self.size]
+    /// The values, end to end, for a client that takes them in a form of its own. Only keys are left.
+    pub fn take_values(&mut self) -> Vec<u8> {
+        self.bytes.truncate(self.count * self.size);
+        std::mem::take(&mut self.bytes)
     }
 
     /// The key of record `index`, in an order without runs.

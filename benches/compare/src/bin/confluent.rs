@@ -55,7 +55,7 @@ async fn send_shares(producer: &Arc<Client>, options: &Arc<Options>, payloads: &
 
 async fn send_and_wait(producer: &Client, options: &Options, payloads: &Payloads, n: usize) {
     let future = producer.send(record(options, payloads, n), None).await.expect("the record enters");
-    if future.await.is_err() {
+    if future.get().await.is_err() {
         FAILED.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -13,7 +13,7 @@ struct Arm {
     producer: Producer,
     options: Options,
     payloads: Payloads,
-    /// The payloads' bytes once more, as the client takes them.
+    /// The payloads' bytes, as the client takes them.
     values: Vec<Bytes>,
 }
 
@@ -88,8 +88,8 @@ async fn connect(options: &Options) -> krafka::Result<Producer> {
 #[tokio::main]
 async fn main() {
     let options = Options::from_args();
-    let payloads = Payloads::load(&options);
-    let all = Bytes::copy_from_slice(payloads.all());
+    let mut payloads = Payloads::load(&options);
+    let all = Bytes::from(payloads.take_values());
     let values = (0..all.len() / options.size).map(|n| all.slice(n * options.size..(n + 1) * options.size));
     let producer = connect(&options).await.expect("a producer");
     let arm = Arc::new(Arm { producer, values: values.collect(), options, payloads });

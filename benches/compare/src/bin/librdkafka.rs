@@ -1,25 +1,22 @@
-//! librdkafka through the `rdkafka` crate. Throughput: `ThreadedProducer`, whose own thread takes the delivery reports;
-//! a full queue makes the sending thread serve reports too, until there is room. Sync: `BaseProducer`, polled by the waiting
-//! thread itself, which spares a thread switch.
+//! librdkafka through the `rdkafka` crate: `ThreadedProducer`, whose own thread takes the delivery reports. A full queue
+//! makes the sending thread serve reports too, until there is room. One record at a time: `BaseProducer`, and the waiting
+//! thread takes the report from librdkafka's queue itself, as a C program would: the crate's own `poll` always lasts to the end
+//! of its time, and another thread would cost a switch.
 
 use compare::{Latencies, Mode, Options, Payloads, Stopwatch, SyncArm, run};
+use rdkafka::ClientContext;
+use rdkafka::bindings as c;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::ClientContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How many records failed.
 #[derive(Default)]
-struct Counts {
-    delivered: AtomicU64,
-    failed: AtomicU64,
-}
-
-#[derive(Clone, Default)]
-struct Reports(Arc<Counts>);
+struct Reports(Arc<AtomicU64>);
 
 impl ClientContext for Reports {}
 
@@ -27,20 +24,17 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        match result {
-            Ok(_) => self.0.delivered.fetch_add(1, Ordering::Relaxed),
-            Err((error, _)) => {
-                eprintln!("librdkafka: {error}");
-                self.0.failed.fetch_add(1, Ordering::Relaxed)
-            }
-        };
+        if let Err((error, _)) = result {
+            eprintln!("librdkafka: {error}");
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 struct Threaded {
     producer: ThreadedProducer<Reports>,
     topic: String,
-    counts: Arc<Counts>,
+    failed: Arc<AtomicU64>,
 }
 
 fn record<'a>(topic: &'a str, value: &'a [u8], key: Option<&'a str>) -> BaseRecord<'a, str, [u8]> {
@@ -66,15 +60,21 @@ impl SyncArm for Threaded {
     }
 
     fn send_and_wait(&self, _: &[u8], _: Option<&str>) {
-        unreachable!("sync mode has its own producer")
+        unreachable!("one_at_a_time does it")
     }
 
     fn flush(&self) {
-        self.producer.flush(Duration::from_secs(600)).expect("flush");
+        // In short steps: the crate's flush polls to the end of its step, up to 100 ms, after the last report has come.
+        for _ in 0..600_000 {
+            if self.producer.flush(Duration::from_millis(1)).is_ok() {
+                return;
+            }
+        }
+        panic!("no flush within ten minutes");
     }
 
     fn errors(&self) -> u64 {
-        self.counts.failed.load(Ordering::Relaxed)
+        self.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -109,29 +109,55 @@ fn config(options: &Options) -> ClientConfig {
 fn main() {
     let options = Options::from_args();
     let payloads = Payloads::load(&options);
-    let reports = Reports::default();
-    let counts = Arc::clone(&reports.0);
-    if options.mode == Mode::Throughput {
-        let producer = config(&options).create_with_context(reports).expect("a producer");
-        let arm = Threaded { producer, topic: options.topic.clone(), counts };
-        return run(&arm, &options, &payloads);
+    if options.mode == Mode::Sync {
+        return one_at_a_time(&options, &payloads);
     }
-    let producer: BaseProducer<Reports> = config(&options).create_with_context(reports).expect("a producer");
-    let send_and_wait = |n: usize| {
-        let before = counts.delivered.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed);
+    let failed = Arc::default();
+    let producer = config(&options).create_with_context(Reports(Arc::clone(&failed))).expect("a producer");
+    run(&Threaded { producer, topic: options.topic.clone(), failed }, &options, &payloads);
+}
+
+fn one_at_a_time(options: &Options, payloads: &Payloads) {
+    let producer: BaseProducer = config(options).create().expect("a producer");
+    // SAFETY: the client lives as long as `producer`; the reference to its queue is given back below.
+    let queue = unsafe { c::rd_kafka_queue_get_main(producer.client().native_ptr()) };
+    let mut failed = 0;
+    let mut send_and_wait = |n: usize| {
         let next = record(&options.topic, payloads.value(n), payloads.key(n));
         producer.send(next).map_err(|(error, _)| error).expect("the record enters");
-        while counts.delivered.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed) == before {
-            producer.poll(Duration::from_millis(100));
-        }
+        failed += u64::from(!wait_for_report(queue));
     };
-    (0..options.warmup).for_each(send_and_wait);
+    (0..options.warmup).for_each(&mut send_and_wait);
     let mut latencies = Latencies::with_capacity(options.records);
     let watch = Stopwatch::start();
     for n in 0..options.records {
-        let at = Instant::now();
+        let before = Instant::now();
         send_and_wait(n);
-        latencies.add(at.elapsed());
+        latencies.add(before.elapsed());
     }
-    watch.report(&options, counts.failed.load(Ordering::Relaxed), Some(latencies));
+    watch.report(options, failed, Some(latencies));
+    // SAFETY: taken above, used by nobody any more.
+    unsafe { c::rd_kafka_queue_destroy(queue) };
+}
+
+/// Whether the record that is on its way was delivered.
+fn wait_for_report(queue: *mut c::rd_kafka_queue_t) -> bool {
+    loop {
+        // SAFETY: the queue is alive; an event is null or ours until it is destroyed, and its messages live as long.
+        unsafe {
+            let event = c::rd_kafka_queue_poll(queue, 100);
+            if event.is_null() {
+                continue;
+            }
+            let mut good = None;
+            if c::rd_kafka_event_type(event) == c::RD_KAFKA_EVENT_DR {
+                let message = c::rd_kafka_event_message_next(event);
+                good = Some(!message.is_null() && (*message).err as i32 == 0);
+            }
+            c::rd_kafka_event_destroy(event);
+            if let Some(good) = good {
+                return good;
+            }
+        }
+    }
 }
