@@ -2,7 +2,9 @@
 
 use compare::{Latencies, Mode, Options, Payloads, Stopwatch};
 use confluent_kafka::common::serialization::ByteArraySerializer;
-use confluent_kafka::producer::{Callback, KafkaProducer, Producer, ProducerConfig, ProducerRecord, callback};
+use confluent_kafka::producer::{
+    Callback, KafkaProducer, Producer, ProducerConfig, ProducerRecord, callback,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;

@@ -47,7 +47,10 @@ impl<'o> Floor<'o> {
         let mut connection = Connection::open(first)?;
         let (cluster, topic) = connection.metadata(&options.topic)?;
         let leader = topic.partitions.first().map_or(-1, |p| p.leader_id);
-        assert!(topic.partitions.iter().all(|p| p.leader_id == leader), "floor has one socket, for one leader");
+        assert!(
+            topic.partitions.iter().all(|p| p.leader_id == leader),
+            "floor has one socket, for one leader"
+        );
         let broker = cluster.brokers.iter().find(|b| b.node_id == leader).expect("the leader is a broker");
         let mut connection = Connection::open(&format!("{}:{}", broker.host, broker.port))?;
         let identity = match options.idempotence {
@@ -121,14 +124,24 @@ impl<'o> Floor<'o> {
             last_offset_delta: count - 1,
             base_timestamp: now,
             max_timestamp: now,
-            producer: self.identity.map(|(id, epoch)| ProducerStamp { id, epoch, base_sequence: Some(*sequence) }),
+            producer: self.identity.map(|(id, epoch)| ProducerStamp {
+                id,
+                epoch,
+                base_sequence: Some(*sequence),
+            }),
             record_count: count,
         };
         *sequence = (i64::from(*sequence) + i64::from(count)).rem_euclid(1 << 31) as i32;
         let stamp = header.stamp(body.len(), std::iter::once(&body[..]));
         let correlation_id = self.connection.next_correlation_id();
-        let at = request(&mut self.frame, self.options, correlation_id, self.partition as i32, stamp.len() + body.len())
-            .map_err(io::Error::other)?;
+        let at = request(
+            &mut self.frame,
+            self.options,
+            correlation_id,
+            self.partition as i32,
+            stamp.len() + body.len(),
+        )
+        .map_err(io::Error::other)?;
         let (before, after) = self.frame.as_slice().split_at(at);
         let mut pieces = [before, &stamp, body, after].map(IoSlice::new);
         let mut left = &mut pieces[..];
