@@ -1,7 +1,6 @@
 """Runs arms in turn and keeps every run as one row."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from .payloads import payload_file
 from .sink import MockSink, RealKafka
 
 TIMEOUT = 600
+RECORD_OVERHEAD = 8
+"""What a record without a key takes in a batch beside its value, at least, in bytes."""
 
 
 @dataclass
@@ -120,13 +121,12 @@ def _run(plan: Plan, case, arm, kafka, run: int, records: int, show: bool = True
         command = [*plan.wrapper, *arm.command(), "--bootstrap", sink.bootstrap, "--topic", sink.topic,
                    "--records", str(records), "--warmup", str(warmup),
                    "--payload-file", str(payload_file(plan.payload_directory, case.size)), *case.options()]
-        if run == 1:
-            print(f"  $ {' '.join(command)}" if os.environ.get("COMPARE_SHOW") else "", end="", file=sys.stderr)
         cpu = sink.cpu_seconds()
         result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
         # The warm-up is in it: the sink does not know when the arm's clock starts.
         row.sink_cpu = (sink.cpu_seconds() - cpu) * records / (records + warmup)
         _note(row, result, sink.arrived(), records + warmup)
+        _check_codec(row, case)
     except (subprocess.TimeoutExpired, OSError, ValueError, RuntimeError, subprocess.CalledProcessError) as error:
         row.error = str(error)[:300]
     finally:
@@ -157,6 +157,13 @@ def _note(row: Row, result, arrived: dict, expected: int) -> None:
         row.error = f"{expected} records were sent and {row.arrived} arrived"
     if arrived.get("refused_batches") and not row.error:
         row.error = f"{arrived['refused_batches']} batches were refused"
+
+
+def _check_codec(row: Row, case) -> None:
+    """A client that sends its batches as they are, because it thinks that the broker lacks the codec, does less work."""
+    whole = row.records * (case.size + RECORD_OVERHEAD)
+    if case.compression != "none" and not row.error and row.sent_bytes > whole * 0.99:
+        row.error = f"{row.sent_bytes / whole * 100:.0f} % of the bytes arrived: nothing was compressed"
 
 
 def _show(row: Row) -> None:

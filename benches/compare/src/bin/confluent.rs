@@ -16,10 +16,10 @@ static FAILED: AtomicU64 = AtomicU64::new(0);
 /// It holds nothing, so its box allocates nothing.
 fn count() -> Box<dyn Callback> {
     Box::new(callback::new(|_, error| {
-        if let Some(error) = error {
-            if FAILED.fetch_add(1, Ordering::Relaxed) == 0 {
-                eprintln!("confluent: {error}");
-            }
+        if let Some(error) = error
+            && FAILED.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            eprintln!("confluent: {error}");
         }
     }))
 }

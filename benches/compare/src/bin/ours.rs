@@ -40,10 +40,10 @@ impl Ours {
 }
 
 fn note(result: Result<kafka_producer::RecordMetadata, kafka_producer::Error>) {
-    if let Err(error) = result {
-        if FAILED.fetch_add(1, Ordering::Relaxed) == 0 {
-            eprintln!("ours: {error}");
-        }
+    if let Err(error) = result
+        && FAILED.fetch_add(1, Ordering::Relaxed) == 0
+    {
+        eprintln!("ours: {error}");
     }
 }
 
