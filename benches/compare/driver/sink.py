@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,6 +75,7 @@ class RealKafka:
     def close(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(timeout=60)
+        shutil.rmtree(TARGET / "real-kafka" / f"start-{self.port}", ignore_errors=True)
 
 
 class RealTopic:
