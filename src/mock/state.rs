@@ -13,7 +13,7 @@ use super::topology::{Topic, Topology};
 use super::versions::{ApiRange, BrokerVersion};
 use crate::protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, FetchRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
 };
 use crate::protocol::{ApiKey, Message, Reader, Writer};
 use std::collections::VecDeque;
@@ -223,6 +223,7 @@ impl ClusterState {
             ApiKey::CREATE_TOPICS => self.run::<CreateTopicsRequest>(&call, body),
             ApiKey::DELETE_TOPICS => self.run::<DeleteTopicsRequest>(&call, body),
             ApiKey::INIT_PRODUCER_ID => self.run::<InitProducerIdRequest>(&call, body),
+            ApiKey::FIND_COORDINATOR => self.run::<FindCoordinatorRequest>(&call, body),
             ApiKey::DESCRIBE_CLUSTER => self.run::<DescribeClusterRequest>(&call, body),
             _ => Reply::silent(Then::Close),
         }

@@ -38,6 +38,7 @@ const PRODUCE: i16 = 0;
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
+const FIND_COORDINATOR: i16 = 10;
 const API_VERSIONS: i16 = 18;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
@@ -50,6 +51,7 @@ const KAFKA_2_1: &[ApiRange] = &[
     range(FETCH, 0, 10),
     range(LIST_OFFSETS, 0, 4),
     range(METADATA, 0, 7),
+    range(FIND_COORDINATOR, 0, 2),
     range(API_VERSIONS, 0, 2),
     range(CREATE_TOPICS, 0, 3),
     range(DELETE_TOPICS, 0, 3),
@@ -62,6 +64,7 @@ const KAFKA_2_8: &[ApiRange] = &[
     range(FETCH, 0, 12),
     range(LIST_OFFSETS, 0, 6),
     range(METADATA, 0, 11),
+    range(FIND_COORDINATOR, 0, 3),
     range(API_VERSIONS, 0, 3),
     range(CREATE_TOPICS, 0, 7),
     range(DELETE_TOPICS, 0, 6),
@@ -75,6 +78,7 @@ const KAFKA_3_9: &[ApiRange] = &[
     range(FETCH, 0, 17),
     range(LIST_OFFSETS, 0, 9),
     range(METADATA, 0, 12),
+    range(FIND_COORDINATOR, 0, 6),
     range(API_VERSIONS, 0, 4),
     range(CREATE_TOPICS, 0, 7),
     range(DELETE_TOPICS, 0, 6),
@@ -89,6 +93,7 @@ const KAFKA_4_3: &[ApiRange] = &[
     range(FETCH, 4, 18),
     range(LIST_OFFSETS, 1, 11),
     range(METADATA, 0, 13),
+    range(FIND_COORDINATOR, 0, 6),
     range(API_VERSIONS, 0, 4),
     range(CREATE_TOPICS, 2, 7),
     range(DELETE_TOPICS, 1, 6),

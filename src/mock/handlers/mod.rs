@@ -1,13 +1,14 @@
 //! What a broker answers, one file per API.
 //!
 //! Each handler gets a decoded request and the cluster's state, under the lock that guards the state; it does no I/O and
-//! reads no clock. Not implemented, and not advertised: transactions, consumer groups, SASL, ACLs, quotas, configs.
+//! reads no clock. Not implemented, and not advertised: transactions, consumer groups (nobody coordinates them), SASL, ACLs, quotas, configs.
 
 pub(super) mod api_versions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
