@@ -162,7 +162,10 @@ impl Engine {
             return self.delivered(sent, base_offset, log_append_time, now);
         }
         let tp = self.partition(sent.partition).map(|p| p.entry.tp.clone());
-        if let (Some((leader, epoch)), Some(tp)) = (leader, &tp) {
+        // A topic made anew counts its leader epochs from the beginning: what is said of its predecessor, by an answer
+        // that was under way meanwhile, would outrank every leader to come.
+        let same_topic = sent.topic_id == self.topic_id(sent.partition);
+        if let (true, Some((leader, epoch)), Some(tp)) = (same_topic, leader, &tp) {
             self.learn_leader(&tp.topic, tp.partition as usize, leader, epoch, now);
         }
         let error = super::failure::broker_error(code, message.as_deref());

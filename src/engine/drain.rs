@@ -209,7 +209,7 @@ impl Engine {
         Some((&partition.entry.tp.topic, partition.entry.tp.partition))
     }
 
-    fn topic_id(&self, number: u32) -> TopicId {
+    pub(super) fn topic_id(&self, number: u32) -> TopicId {
         let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
         let topic = partition.and_then(|p| self.metadata.topics.get(&p.entry.tp.topic));
         topic.map_or_else(TopicId::default, |t| t.id)
