@@ -74,7 +74,7 @@ ARMS = [
 
 def cargo_build(feature: str, binary: str) -> None:
     """One program by itself: features of dependencies that several clients share must not add up."""
-    _run(["cargo", "build", "--release", "--locked", "--no-default-features", "--features", feature, "--bin", binary,
+    _run(["cargo", "build", "--release", "--no-default-features", "--features", feature, "--bin", binary,
           "--target-dir", str(TARGET)], HERE)
 
 
