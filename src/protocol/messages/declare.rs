@@ -42,6 +42,30 @@ pub(crate) trait Field: Sized {
     fn get(r: &mut Reader<'_>, layout: Layout) -> Result<Self, DecodeError>;
 }
 
+/// Writes a field and names it in errors. Out of line and once for each type, not each field: messages have hundreds of
+/// fields, and the busy ones have streaming codecs of their own.
+#[inline(never)]
+pub(crate) fn put_named<T: Field>(
+    value: &T,
+    w: &mut Writer,
+    layout: Layout,
+    name: &'static str,
+) -> Result<(), EncodeError> {
+    value.put(w, layout).map_err(|e| e.in_field(name))
+}
+
+/// Reads a field into `into`; otherwise as [`put_named`].
+#[inline(never)]
+pub(crate) fn get_named<T: Field>(
+    into: &mut T,
+    r: &mut Reader<'_>,
+    layout: Layout,
+    name: &'static str,
+) -> Result<(), DecodeError> {
+    *into = T::get(r, layout).map_err(|e| e.in_field(name))?;
+    Ok(())
+}
+
 macro_rules! primitive {
     ($($ty:ty, $size:literal, |$w:ident, $value:ident| $put:expr, |$r:ident| $get:expr;)*) => { $(
         impl Field for $ty {
@@ -247,7 +271,7 @@ macro_rules! structure {
                 w: &mut $crate::protocol::wire::Writer,
                 layout: $crate::protocol::messages::declare::Layout,
             ) -> Result<(), $crate::protocol::wire::EncodeError> {
-                use $crate::protocol::messages::declare::{Field, flag, in_versions, optional, or_default};
+                use $crate::protocol::messages::declare::{Field, flag, in_versions, optional, or_default, put_named};
                 use $crate::protocol::wire::EncodeError;
                 let mut tags = 0_u32;
                 $( {
@@ -256,7 +280,7 @@ macro_rules! structure {
                     let present = ($versions).contains(&layout.version);
                     if present && tag.is_none() {
                         let layout = layout.nullable(in_versions!(layout.version $(, $nullable)?));
-                        Field::put(&self.$field, w, layout).map_err(|e| e.in_field(name))?;
+                        put_named(&self.$field, w, layout, name)?;
                     } else {
                         let default: $ty = or_default!($($default)?);
                         if self.$field != default {
@@ -292,14 +316,14 @@ macro_rules! structure {
                 r: &mut $crate::protocol::wire::Reader<'_>,
                 layout: $crate::protocol::messages::declare::Layout,
             ) -> Result<Self, $crate::protocol::wire::DecodeError> {
-                use $crate::protocol::messages::declare::{Field, in_versions, optional};
+                use $crate::protocol::messages::declare::{get_named, in_versions, optional};
                 let mut value = Self::default();
                 $( {
                     let tag: Option<u32> = optional!($($tag)?);
                     if tag.is_none() && ($versions).contains(&layout.version) {
                         let layout = layout.nullable(in_versions!(layout.version $(, $nullable)?));
-                        value.$field = Field::get(r, layout)
-                            .map_err(|e| e.in_field(concat!(stringify!($Name), ".", stringify!($field))))?;
+                        let name = concat!(stringify!($Name), ".", stringify!($field));
+                        get_named(&mut value.$field, r, layout, name)?;
                     }
                 } )*
                 if layout.flexible {
@@ -308,8 +332,8 @@ macro_rules! structure {
                             let known: Option<u32> = optional!($($tag)?);
                             if known == Some(tag) && ($versions).contains(&layout.version) {
                                 let layout = layout.nullable(in_versions!(layout.version $(, $nullable)?));
-                                value.$field = Field::get(r, layout)
-                                    .map_err(|e| e.in_field(concat!(stringify!($Name), ".", stringify!($field))))?;
+                                let name = concat!(stringify!($Name), ".", stringify!($field));
+                                get_named(&mut value.$field, r, layout, name)?;
                                 return Ok(true);
                             }
                         } )*
