@@ -296,14 +296,18 @@ impl Engine {
         self.settings.setup_timeout.initial / PARALLEL_AFTER
     }
 
+    /// Makes a node of every bootstrap address, or keeps the one there is from being retired.
+    pub(super) fn bring_back_bootstrap(&mut self) {
+        for (at, address) in self.settings.bootstrap.iter().enumerate() {
+            let id = bootstrap_id(at);
+            self.nodes.entry(id).or_insert_with(|| Node::new(id, address.clone())).retired = false;
+        }
+    }
+
     /// Tries the bootstrap addresses in turn, the next one when the last has failed or takes long.
     fn connect_to_bootstrap(&mut self, now: Instant) {
         let count = self.settings.bootstrap.len();
-        for at in 0..count {
-            let id = bootstrap_id(at);
-            let address = self.settings.bootstrap[at].clone();
-            self.nodes.entry(id).or_insert_with(|| Node::new(id, address)).retired = false;
-        }
+        self.bring_back_bootstrap();
         if self.nodes.values().any(|n| n.is_bootstrap() && self.is_hopeful(n, now)) {
             return;
         }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use super::Engine;
 use super::action::Address;
 use super::metadata::{PartitionMeta, TopicId};
 use super::node::{Node, NodeId, What};
 use super::partition::Partition;
-use super::{Engine, bootstrap_id};
 use crate::error::{Error, ErrorKind};
 use crate::partitioner::PartitionInfo;
 use crate::protocol::ErrorCode;
@@ -62,10 +62,7 @@ impl Engine {
         for node in self.nodes.values_mut() {
             node.retired = !node.is_bootstrap();
         }
-        for (at, address) in self.settings.bootstrap.iter().enumerate() {
-            let id = bootstrap_id(at);
-            self.nodes.entry(id).or_insert_with(|| Node::new(id, address.clone())).retired = false;
-        }
+        self.bring_back_bootstrap();
         self.metadata.rebootstrap(now, &mut self.rng);
         let gone: Vec<_> = self.nodes.values().filter(|n| n.retired).map(|n| n.id).collect();
         for id in gone {
