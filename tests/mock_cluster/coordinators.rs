@@ -109,6 +109,11 @@ fn a_coordinator_that_moved_loads_first() {
     txn.send("t", 0, &["b"]);
     cluster.set_coordinator_load_time(Duration::ZERO);
     cluster.move_coordinator("id", node).unwrap();
+    // What was sent behind the refused batch does not overtake it.
+    let overtaking = crate::client::batch(&["c"]).in_transaction_of(id, epoch, 1);
+    assert_eq!(txn.produce("t", 1, &overtaking, 13).error_code, E::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(txn.produce("t", 1, &next, 13).error_code, E::NONE);
+    assert_eq!(txn.produce("t", 1, &overtaking, 13).error_code, E::NONE);
     assert_eq!(txn.end(true), E::NONE);
 }
 

@@ -26,6 +26,7 @@ mod wait;
 mod bad_input;
 mod delivery;
 mod faults;
+mod foreign;
 mod harness;
 mod numbered;
 mod placement;
