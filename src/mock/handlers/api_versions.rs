@@ -4,17 +4,19 @@ use super::{Answer, Handler};
 use crate::mock::fault::{Plan, When};
 use crate::mock::journal::RequestBody;
 use crate::mock::state::{Call, ClusterState, Reply, Then, encode_answer};
+use crate::mock::versions::ApiRange;
 use crate::protocol::messages::api_versions::ApiVersion;
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ErrorCode};
 use std::time::Duration;
 
 /// What is advertised: not every message that the codec has, but every one that has a handler.
-const SERVED: [ApiKey; 9] = [
+const SERVED: [ApiKey; 10] = [
     ApiKey::PRODUCE,
     ApiKey::FETCH,
     ApiKey::LIST_OFFSETS,
     ApiKey::METADATA,
+    ApiKey::FIND_COORDINATOR,
     ApiKey::API_VERSIONS,
     ApiKey::CREATE_TOPICS,
     ApiKey::DELETE_TOPICS,
@@ -45,8 +47,14 @@ fn api_keys(cluster: &ClusterState) -> Vec<ApiVersion> {
     SERVED
         .iter()
         .filter_map(|&api| cluster.range_of(api))
-        .map(|r| ApiVersion { api_key: r.key, min_version: r.min, max_version: r.max })
+        .map(|r| ApiVersion { api_key: r.key, min_version: offered_from(r), max_version: r.max })
         .collect()
+}
+
+/// Every release offers Produce from version 0, the newest in words only: librdkafka compresses with gzip, snappy and lz4
+/// only where version 0 is offered (KAFKA-18659). A request in versions 0 to 2 ends the connection, as with Kafka 4.
+fn offered_from(range: ApiRange) -> i16 {
+    if range.key == ApiKey::PRODUCE.0 { 0 } else { range.min }
 }
 
 /// A version that the broker lacks is answered in version 0, with the range of ApiVersions itself.
