@@ -101,7 +101,10 @@ impl Engine {
             got => {
                 let expected = request.correlation;
                 connection.in_flight.push_front(request);
-                Err(format!("a response to request {got:?} where {expected} was next"))
+                Err(match got {
+                    Ok(got) => format!("a response to request {got} where {expected} was next"),
+                    Err(_) => format!("a frame of {} bytes, too short for a response", frame.len()),
+                })
             }
         }
     }

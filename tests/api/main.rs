@@ -8,6 +8,7 @@
 )]
 
 mod backpressure;
+mod bad_input;
 mod callbacks;
 mod chaos;
 mod compression;
