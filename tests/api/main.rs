@@ -17,6 +17,7 @@ mod handles;
 mod harness;
 mod hostile;
 mod idempotence;
+mod leaders;
 mod lifecycle;
 mod limits;
 mod metadata;
