@@ -19,7 +19,9 @@ mod java;
 use java::{Java, Version};
 use kafka_producer::config::CompressionType;
 use kafka_producer::mock::{BrokerVersion, MockCluster};
-use kafka_producer::partitioner::{crc32, partition_for_key};
+use kafka_producer::partitioner::{
+    Choice, HashPartitioner, KeyedRecord, PartitionInfo, Partitioner, TopicView, crc32, partition_for_key,
+};
 use kafka_producer::protocol::ApiKey;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -83,11 +85,52 @@ fn java_3_9() {
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka() {
-    let program = built_in("librdkafka");
+    let program = compile_c("librdkafka");
+    on_every_release(crc, || Command::new(&program));
+}
+
+/// `name` is the program's, since tests that run side by side must not write the same file.
+fn compile_c(name: &str) -> PathBuf {
+    let program = built_in(name);
     let mut cc = Command::new("cc");
     cc.arg("-o").arg(&program).arg(source("librdkafka/producer.c")).arg("-lrdkafka");
     run(cc);
-    on_every_release(crc, || Command::new(&program));
+    program
+}
+
+#[test]
+#[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
+fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
+    let program = compile_c("librdkafka-partitioners");
+    let cluster = MockCluster::start(1).expect("loopback ports");
+    for (name, ours) in [
+        ("consistent", HashPartitioner::consistent()),
+        ("consistent_random", HashPartitioner::consistent_random()),
+        ("murmur2", HashPartitioner::murmur2()),
+        ("murmur2_random", HashPartitioner::murmur2_random()),
+        ("fnv1a", HashPartitioner::fnv1a()),
+        ("fnv1a_random", HashPartitioner::fnv1a_random()),
+    ] {
+        cluster.create_topic(name, 13).expect("a new topic");
+        let mut command = Command::new(&program);
+        command.env("PARTITIONER", name).arg(cluster.bootstrap_servers()).arg("5000");
+        command.arg(format!("{name},none,all,true"));
+        run(command);
+        let partitions: Vec<_> = (0..13).map(|p| PartitionInfo::new(p, Some(1))).collect();
+        let view = TopicView::new(&partitions);
+        for partition in 0..13 {
+            for record in cluster.records(name, partition) {
+                let choice = ours.partition(&KeyedRecord::new(name, record.key.as_deref(), None), &view);
+                match choice.expect("hashing does not fail") {
+                    Choice::Exact(place) => assert_eq!(place, partition, "{name}: {:?}", record.key),
+                    _ => {
+                        assert!(name.ends_with("_random") && record.key.is_none(), "{name}: {:?}", record.key)
+                    }
+                }
+            }
+        }
+        assert_eq!(cluster.record_count(name), 5000);
+    }
 }
 
 #[test]

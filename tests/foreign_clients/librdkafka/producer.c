@@ -1,5 +1,6 @@
 /* The records of tests/foreign_clients through librdkafka:
  *   producer BOOTSTRAP COUNT TOPIC,CODEC,ACKS,IDEMPOTENT...
+ * PARTITIONER in the environment names one of librdkafka's partitioners.
  *   cc -o producer producer.c -lrdkafka */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -53,6 +54,8 @@ static void produce(const char *bootstrap, int count, char *job) {
     set(conf, "linger.ms", "20");
     set(conf, "message.timeout.ms", "30000");
     set(conf, "max.in.flight", strcmp(idempotent, "true") == 0 ? "5" : "1");
+    if (getenv("PARTITIONER"))
+        set(conf, "partitioner", getenv("PARTITIONER"));
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
     if (!rk)
