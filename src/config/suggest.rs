@@ -40,6 +40,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ssl.key.location", "ssl.keystore.location"),
     ("ssl.key.pem", "ssl.keystore.key"),
     ("delivery.report.only.error", "no key: `send(..)?.detach()` asks for no report"),
+    ("debug", "no key: logging is by the `log` crate, with a level for each target"),
+    ("log_level", "no key: logging is by the `log` crate, with a level for each target"),
     ("api.version.request", "no key: versions are always asked for"),
     ("broker.version.fallback", "no key: versions are always asked for"),
     // kafkajs.

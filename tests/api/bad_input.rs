@@ -2,7 +2,8 @@
 //! clear error or in nothing at all, and harms no other record. `tests/README.md` lists all cases with their tests.
 
 use crate::harness::{
-    all_delivered, failure, fast, hasty, holds, no_violations, outcome, send_numbers, sent_batches,
+    all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
+    sent_batches,
 };
 use crate::scripted::{Scripted, ScriptedBroker};
 use crate::support::{Manners, PATIENCE, Producer, Stranger, at_once, config, gate, ms, open, says};
@@ -25,6 +26,17 @@ fn altered(bytes: Bytes) -> Scripted {
     Scripted { bytes: Some(bytes), ..Scripted::default() }
 }
 
+/// Sends until the error tells all of it: a busy machine may be late in meeting the trouble.
+#[track_caller]
+fn refused_because(producer: &Producer, parts: &[&str]) {
+    eventually(&format!("{parts:?}"), || {
+        let error = producer.send(ProducerRecord::new("t", b"x")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MetadataTimeout, "{error}");
+        let text = error.to_string();
+        parts.iter().all(|part| text.contains(part))
+    });
+}
+
 #[test]
 fn a_frame_of_impossible_length_is_an_error_that_names_broker_and_length() {
     const CAP: i32 = 100 << 20;
@@ -34,10 +46,8 @@ fn a_frame_of_impossible_length_is_an_error_that_names_broker_and_length() {
                 answer[..4].copy_from_slice(&length.to_be_bytes());
             }
         })));
-        let timeouts = to(&broker).max_block(ms(200)).request_timeout(ms(50));
-        let error = open(timeouts).send(ProducerRecord::new("t", b"x")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MetadataTimeout);
-        says(&error, &[broker.address(), &length.to_string()]);
+        let producer = open(to(&broker).max_block(ms(50)).request_timeout(ms(50)));
+        refused_because(&producer, &[broker.address(), &length.to_string()]);
     }
 }
 
@@ -175,7 +185,7 @@ fn metadata_older_than_what_is_known_is_not_believed() {
         })),
         ..Scripted::default()
     });
-    let timeouts = to(&broker).delivery_timeout(ms(2000)).request_timeout(ms(1000)).metadata_max_age(ms(5));
+    let timeouts = to(&broker).delivery_timeout(ms(10_000)).request_timeout(ms(5000)).metadata_max_age(ms(5));
     let producer = open(timeouts);
     let asked = || broker.count(ApiKey::METADATA);
     for n in 0..1000 {
@@ -203,20 +213,14 @@ fn apis_that_are_offered_twice_do_no_harm() {
 #[test]
 fn peers_that_drip_reset_or_half_close_are_given_up_and_others_serve() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    for (manners, words) in [
-        (Manners::Drips, &["did not answer", "request.timeout.ms"][..]),
-        (Manners::Resets, &["closed", "reset"][..]),
-        (Manners::HalfCloses, &["closed"][..]),
-    ] {
+    for (manners, word) in
+        [(Manners::Drips, "did not answer"), (Manners::Resets, "reset"), (Manners::HalfCloses, "closed")]
+    {
         let stranger = Stranger::start(manners);
         let address = stranger.address();
         let alone = ProducerConfig::builder([address.as_str()]);
-        let producer = open(hasty(alone).request_timeout(ms(100)).max_block(ms(400)));
-        let error = producer.send(ProducerRecord::new("t", b"x")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MetadataTimeout, "{manners:?}: {error}");
-        says(&error, &[&address]);
-        let text = error.to_string();
-        assert!(words.iter().any(|word| text.contains(word)), "{manners:?}: {text}");
+        let producer = open(hasty(alone).request_timeout(ms(100)).max_block(ms(100)));
+        refused_because(&producer, &[&address, word]);
         at_once(|| producer.close().unwrap());
 
         let both = ProducerConfig::builder([address, cluster.bootstrap_servers()]);

@@ -125,7 +125,7 @@ fn every_partitioner_puts_keys_where_java_has_them(kafka: &RealKafka) {
     };
     let crc32: Vec<i32> = keys.iter().map(crc).collect();
     // Java has no FNV-1a: the sums are compared with librdkafka's own in tests/foreign_clients.
-    let signed = |key: &Vec<u8>| fnv1a(key).cast_signed();
+    let signed = |key: &Vec<u8>| fnv1a(key) as i32;
     let absolute: Vec<i32> =
         keys.iter().map(|key| (signed(key).unsigned_abs() % PARTITIONS) as i32).collect();
     let positive: Vec<i32> = keys.iter().map(|key| (signed(key) & i32::MAX) % PARTITIONS as i32).collect();
