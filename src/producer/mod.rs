@@ -27,7 +27,8 @@ use crate::sync::atomic::AtomicBool;
 /// A Kafka producer: sends records from any number of threads, in batches, on threads of its own.
 ///
 /// `Send + Sync`: share it by reference or in an `Arc`; one producer for a program is usually best, since batches fill
-/// across threads. It starts two threads (`kafka-sender`, `kafka-callbacks`) and short-lived ones to connect.
+/// across threads. It starts two threads (`kafka-sender`, `kafka-callbacks`), `kafka-monitor` if there is a reporter or
+/// event listener, and short-lived ones to connect.
 ///
 /// ```
 /// use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
