@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
     }
     for n in 0..1000_u32 {
-        producer.send(ProducerRecord::new("monitored", &n.to_be_bytes()).key(&format!("key-{n}")))?.detach();
+        producer.send(ProducerRecord::new("monitored", &n.to_be_bytes()))?.detach();
     }
     producer.close()?;
 
@@ -53,9 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("by name     {} {:?} = {:?}", metric.name, metric.tags, metric.value);
     }
     let text = metrics.to_prometheus();
-    text.lines()
-        .filter(|line| line.contains("_acknowledged_"))
-        .for_each(|line| println!("prometheus  {line}"));
+    println!("prometheus  {} lines", text.lines().count());
     assert!(text.contains("kafka_producer_extra_record_acknowledged_total{client_id=\"monitored\"} 1000\n"));
     assert!(reports.load(Ordering::Relaxed) > 0, "there is a last report at least");
     assert!(cluster.is_none() || retries.load(Ordering::Relaxed) > 0, "the fault was heard of");

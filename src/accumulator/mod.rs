@@ -209,16 +209,14 @@ impl RecordAccumulator {
 
     /// Ends linger for everything there is and waits for its outcomes; `Err` says how many records remain.
     pub(crate) fn flush(&self, deadline: Instant) -> Result<(), u64> {
-        let began = crate::clock::now();
-        let result = self.flush_until(deadline);
-        self.metrics.flush_nanos.add(nanos(crate::clock::now().saturating_duration_since(began)));
-        result
-    }
-
-    fn flush_until(&self, deadline: Instant) -> Result<(), u64> {
-        let generation = self.unfinished.flush();
-        self.signals.sweep();
-        if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
+        self.metrics.time(
+            |m| &m.flush_nanos,
+            || {
+                let generation = self.unfinished.flush();
+                self.signals.sweep();
+                if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
+            },
+        )
     }
 
     /// Refuses new records and wakes everybody who waits to put one in.

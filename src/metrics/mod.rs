@@ -348,6 +348,14 @@ impl Metrics {
         self.sensors.lock().topics.remove(name);
     }
 
+    /// Runs a call of the user's that may wait, and adds how long it took.
+    pub(crate) fn time<R>(&self, total: fn(&Self) -> &Counter, call: impl FnOnce() -> R) -> R {
+        let began = clock::now();
+        let result = call();
+        total(self).add(nanos(clock::now().saturating_duration_since(began)));
+        result
+    }
+
     /// The sender has ended, and with it its connections.
     pub(crate) fn all_closed(&self) {
         self.connections_closed

@@ -233,3 +233,43 @@ fn the_page_is_current() {
         "docs/observability.md is stale: run UPDATE_DOCS=1 cargo test --test api metrics"
     );
 }
+
+/// What a log line's target and level say is promised by the table.
+#[test]
+fn every_log_line_stands_in_the_table() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/observability.md")).unwrap();
+    let levels = ["error", "warn", "info", "debug", "trace"];
+    let mut lines = 0;
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            for (level, target) in log_lines(&std::fs::read_to_string(&path).unwrap()) {
+                let row = page.lines().find(|line| line.starts_with(&format!("| `{target}` |")));
+                let row = row.unwrap_or_else(|| panic!("{}: {target} is not in the table", path.display()));
+                let at = levels.iter().position(|l| *l == level).unwrap();
+                let cell = row.split('|').nth(2 + at).unwrap();
+                assert!(!cell.trim().is_empty(), "{}: {target} has no {level} there", path.display());
+                lines += 1;
+            }
+        }
+    }
+    assert!(lines > 10);
+}
+
+/// Level and target of each line that the code logs.
+fn log_lines(code: &str) -> Vec<(&str, &str)> {
+    let named = code.split_once("const LOG: &str = \"").and_then(|(_, rest)| rest.split('"').next());
+    let calls = code.split("log::").skip(1).filter_map(|call| call.split_once("!("));
+    calls
+        .filter(|(level, _)| ["error", "warn", "info", "debug", "trace"].contains(level))
+        .map(|(level, rest)| {
+            let target = rest.trim_start().strip_prefix("target: ").expect("a target");
+            (level, target.strip_prefix('"').map_or(named, |t| t.split('"').next()).expect("its name"))
+        })
+        .collect()
+}
