@@ -18,7 +18,7 @@ use crate::accumulator::RecordAccumulator;
 use crate::clock;
 use crate::engine::{Action, ConnId, Engine, Frame};
 use crate::error::{Error, ErrorKind};
-use crate::metrics::nanos;
+use crate::metrics::{Event, nanos};
 use crate::sync::{Arc, Mutex};
 
 /// What application threads ask of the sender.
@@ -100,6 +100,7 @@ fn guarded(sender: Sender, acc: &Arc<RecordAccumulator>, status: &Status) {
         let error =
             Error::new(ErrorKind::Internal, "the sender thread died; this is a defect, please report it");
         log::error!(target: "kafka_producer::driver", "{error}");
+        acc.metrics.tell(|| Event::Fatal { error: error.clone() });
         status.set_fatal(error.clone());
         acc.close();
         acc.abandon(&error);
@@ -126,6 +127,11 @@ struct Sender {
 
 impl Sender {
     fn run(mut self) {
+        self.run_until_closed();
+        self.engine.tell_end();
+    }
+
+    fn run_until_closed(&mut self) {
         loop {
             let now = clock::now();
             self.take_commands(now);

@@ -112,6 +112,15 @@ impl Engine {
         self.request_done(node, asked, bytes, outcome, now);
     }
 
+    /// The producer is closed and its connections go.
+    pub(crate) fn tell_end(&mut self) {
+        for node in self.nodes.values_mut() {
+            let broker = node.broker();
+            let Some(lost_requests) = node.connection().map(|c| c.in_flight.len()) else { continue };
+            self.acc.metrics.tell(|| Event::Disconnected { broker, reason: None, lost_requests });
+        }
+    }
+
     /// A request is over without an answer.
     pub(super) fn account_unanswered(
         &self,

@@ -37,7 +37,8 @@ pub enum Event {
     Disconnected {
         /// Whom to.
         broker: Broker,
-        /// Why; `None`: it was idle or its broker left the cluster, and the producer closed it.
+        /// Why; `None`: the producer closed it: idle, its broker left the cluster, or the
+        /// producer itself closed.
         reason: Option<Error>,
         /// Requests that were not answered.
         lost_requests: usize,

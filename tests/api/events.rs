@@ -64,6 +64,9 @@ fn connections_and_requests() {
     // Everything that happened was told before `close` returned.
     let done = heard.lock().unwrap().iter().filter(|e| matches!(e, Event::RequestDone { .. })).count();
     assert_eq!(done as u64, producer.metrics().responses);
+    let ends = |e: &&Event| matches!(e, Event::Disconnected { reason: None, lost_requests: 0, .. });
+    let ended = heard.lock().unwrap().iter().filter(ends).count();
+    assert_eq!(ended as u64, producer.metrics().connections_created);
     assert_eq!(producer.metrics().events_dropped, 0);
     assert_eq!(Arc::strong_count(&heard), 1, "the thread has ended and let go of the listener");
 }
