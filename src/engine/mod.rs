@@ -17,11 +17,13 @@
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
+//! account.rs   metrics, events, times
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+mod account;
 mod action;
 mod answer;
 mod backoff;
@@ -49,6 +51,7 @@ pub(crate) use metadata::MetadataSettings;
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::error::Error;
 use crate::sync::Arc;
+use account::AnswerNotes;
 use backoff::Rng;
 use identity::Identities;
 use metadata::Metadata;
@@ -107,6 +110,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    answer: AnswerNotes,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
     /// Why the last connection or metadata request failed; the cause of timeouts.
@@ -137,6 +141,7 @@ impl Engine {
             partitions: Vec::new(),
             forgotten: Vec::new(),
             timers: BTreeSet::new(),
+            answer: AnswerNotes::default(),
             fatal: None,
             last_trouble: None,
             phase: Phase::Running,

@@ -96,6 +96,8 @@ pub(crate) struct InFlight {
     pub(crate) version: i16,
     pub(crate) deadline: Instant,
     pub(crate) sent: Instant,
+    /// Of the request, length included.
+    pub(crate) bytes: usize,
     pub(crate) what: What,
 }
 

@@ -12,4 +12,5 @@ mod scenario;
 mod sequences;
 mod sim;
 mod splits;
+mod timings;
 mod world;
