@@ -23,6 +23,7 @@ mod reader;
 mod topics;
 mod wait;
 
+mod answers;
 mod bad_input;
 mod delivery;
 mod faults;
