@@ -91,7 +91,6 @@ fn describe(asker: &mut Asker) {
     asker.ask_all(|_| ApiVersionsRequest {
         client_software_name: "kafka-producer".into(),
         client_software_version: "1".into(),
-        ..ApiVersionsRequest::default()
     });
     asker.ask_all(|version| MetadataRequest {
         topics: (version < 1).then(Vec::new),
