@@ -18,7 +18,7 @@ const TOPIC: &str = "answers";
 const GROUP: &str = "answers-group";
 
 /// One connection, and the versions of its broker.
-struct Asker {
+pub(crate) struct Asker {
     stream: TcpStream,
     ranges: Vec<(i16, i16, i16)>,
     keep: Option<PathBuf>,
@@ -27,8 +27,9 @@ struct Asker {
 }
 
 impl Asker {
-    fn connect(kafka: &RealKafka) -> Self {
-        let stream = TcpStream::connect(kafka.address(0)).expect("the broker listens");
+    /// Speaks with node `node`, counted from 0.
+    pub(crate) fn connect(kafka: &RealKafka, node: usize) -> Self {
+        let stream = TcpStream::connect(kafka.address(node)).expect("the broker listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let keep = std::env::var_os("KAFKA_PRODUCER_SAVE_ANSWERS").map(PathBuf::from);
         let release = format!("{:?}", kafka.version()).to_lowercase();
@@ -52,7 +53,7 @@ impl Asker {
         answers.pop().expect("one version at least")
     }
 
-    fn ask<R: Request>(&mut self, request: &R, version: i16) -> R::Response
+    pub(crate) fn ask<R: Request>(&mut self, request: &R, version: i16) -> R::Response
     where
         R::Response: PartialEq + std::fmt::Debug,
     {
@@ -198,7 +199,7 @@ fn transactions(asker: &mut Asker) {
 
 fn all_that_it_says_is_understood(kafka: &RealKafka) {
     kafka.create_topic(TOPIC, 3, 1, &[]);
-    let mut asker = Asker::connect(kafka);
+    let mut asker = Asker::connect(kafka, 0);
     describe(&mut asker);
     produce(&mut asker);
     transactions(&mut asker);

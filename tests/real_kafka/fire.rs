@@ -4,11 +4,14 @@
 //! `KAFKA_PRODUCER_FIRE_SECONDS` says for how long (60), `KAFKA_PRODUCER_FIRE_SEED` which faults come. What it prints is
 //! the table of docs/reliability.md: `cargo test --release --test real_kafka fire -- --ignored --nocapture`.
 
+use crate::answers::Asker;
 use crate::cluster::RealKafka;
 use crate::java::Version;
 use crate::load::{Load, Plan, StopAtEnd};
 use crate::numbered::producer;
 use crate::wait;
+use kafka_producer::protocol::messages::MetadataRequest;
+use kafka_producer::protocol::messages::metadata::MetadataRequestTopic;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -110,15 +113,29 @@ impl Fire {
     /// Until no partition is led by the victim, as the cluster tells.
     fn until_led_by_others(&self, victim: usize, began: Instant) -> Duration {
         let id = victim as i32 + 1;
-        for topic in TOPICS {
-            self.kafka.wait_for(topic, "led by others", |p| p.leader.is_some_and(|leader| leader != id));
-        }
+        let mut asker = Asker::connect(&self.kafka, (victim + 1) % 3);
+        let topic = |name: &str| MetadataRequestTopic { name: Some(name.into()), topic_id: [0; 16] };
+        let request = MetadataRequest {
+            topics: Some(TOPICS.map(topic).to_vec()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        wait::until("led by others", Duration::from_secs(60), || {
+            let answer = asker.ask(&request, 12);
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.all(|p| p.leader_id >= 0 && p.leader_id != id).then_some(())
+        });
         began.elapsed()
     }
 
+    /// Waits until every replica is in sync, and gives the leaderships back.
     fn whole(&self) {
         for topic in TOPICS {
             self.kafka.wait_for(topic, "all in sync", |p| p.in_sync.len() == 3);
+            // A node that was frozen may have to register anew first.
+            wait::until("leaders as they were", Duration::from_secs(60), || {
+                self.kafka.helper().ask(&format!("elect {topic}")).ok()
+            });
         }
     }
 
@@ -129,7 +146,6 @@ impl Fire {
         wait::for_a_while(down);
         self.kafka.restart(victim);
         self.whole();
-        TOPICS.iter().for_each(|topic| self.kafka.elect_preferred(topic));
         cluster
     }
 
@@ -142,7 +158,6 @@ impl Fire {
         wait::for_a_while(time.saturating_sub(began.elapsed()));
         self.kafka.resume(victim);
         self.whole();
-        TOPICS.iter().for_each(|topic| self.kafka.elect_preferred(topic));
         cluster.min(time)
     }
 

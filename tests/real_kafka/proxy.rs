@@ -56,7 +56,6 @@ struct Shared {
     rules: Mutex<[Rule; 2]>,
     open: Mutex<Vec<TcpStream>>,
     cuts: AtomicUsize,
-    accepted: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -70,7 +69,6 @@ impl Proxy {
             rules: Mutex::default(),
             open: Mutex::default(),
             cuts: AtomicUsize::new(0),
-            accepted: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -109,11 +107,6 @@ impl Proxy {
     pub(crate) fn cuts(&self) -> usize {
         self.shared.cuts.load(Ordering::Relaxed)
     }
-
-    /// How many connections there were.
-    pub(crate) fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Proxy {
@@ -137,7 +130,6 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.ended.load(Ordering::Relaxed) {
             return;
         }
-        shared.accepted.fetch_add(1, Ordering::Relaxed);
         let target = *lock(&shared.target);
         // A broker that is down refuses; so does its front, as far as it can.
         let Some(Ok(broker)) = target.map(TcpStream::connect) else {
