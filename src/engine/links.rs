@@ -229,16 +229,17 @@ impl Engine {
     }
 
     /// When the link needs to be looked at.
-    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 4] {
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 5] {
         match &node.link {
-            Link::Idle => [None; 4],
-            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None],
-            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None],
+            Link::Idle => [None; 5],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None],
+            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None, None],
             Link::Up(connection) => [
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
                 connection.throttled_until,
+                self.silence_due(connection),
             ],
         }
     }
@@ -274,15 +275,17 @@ impl Engine {
     /// finds it: known brokers first, and where none of them can be reached the bootstrap addresses again (KIP-899).
     pub(super) fn least_loaded(&mut self, now: Instant) -> Option<NodeId> {
         let max = self.settings.max_in_flight;
-        let up = self.nodes.values_mut().filter_map(|n| {
-            let id = n.id;
-            let retired = n.retired;
-            let connection = n.connection()?;
-            (!retired).then_some((connection.has_room(max, now), connection.in_flight.len(), id))
+        let up = self.nodes.values().filter(|n| !n.retired).filter_map(|n| {
+            let connection = n.up()?;
+            let silent = self.is_silent(connection, now);
+            Some((silent, !connection.has_room(max, now), connection.in_flight.len(), n.id))
         });
-        let best = up.min_by_key(|(room, load, id)| (!room, *load, *id));
-        if let Some((room, _, id)) = best {
-            return room.then_some(id);
+        let best = up.min();
+        // A silent broker is asked where nobody else can be.
+        let other = |n: &Node| n.id >= 0 && !n.retired && (n.can_connect(now) || self.is_hopeful(n, now));
+        let better = best.is_some_and(|(silent, ..)| silent) && self.nodes.values().any(other);
+        if let Some((_, full, _, id)) = best.filter(|_| !better) {
+            return (!full).then_some(id);
         }
         let known = |n: &&Node| !n.is_bootstrap() && !n.retired;
         let some_known = self.nodes.values().any(|n| known(&n));

@@ -16,6 +16,7 @@
 //! partition.rs when a partition has something to send  lane.rs       sequences, order, gaps
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
+//! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! account.rs   metrics, events, times
 //! ```
@@ -37,6 +38,7 @@ mod node;
 mod parcel;
 mod partition;
 mod refresh;
+mod silence;
 mod split;
 mod stall;
 mod verdict;
@@ -160,6 +162,7 @@ impl Engine {
         self.take_signals(now);
         self.run_timers(now);
         self.check_links(now);
+        self.watch_silence(now);
         self.refresh_metadata(now);
         self.request_identity(now);
         self.drain(now);

@@ -106,6 +106,7 @@ impl Engine {
         let helps = asked.iter().filter_map(known).flat_map(|t| &t.partitions).all(|p| p.leader.is_some());
         self.metadata.answered(complete, helps, full, now, &mut self.rng);
         self.update_shares();
+        self.leave_the_silent(now);
     }
 
     /// `false` if the list has no broker that could be connected to.

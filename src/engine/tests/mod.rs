@@ -10,6 +10,7 @@ mod oracle;
 mod retries;
 mod scenario;
 mod sequences;
+mod silence;
 mod sim;
 mod splits;
 mod timings;
