@@ -1,5 +1,6 @@
-//! Producers in other languages against the embedded cluster, in every release that it answers like: what they wrote, with
-//! every codec, with and without idempotence, is there once, in order, where their own partitioner puts it.
+//! Clients in other languages against the embedded cluster, in every release that it answers like: what producers wrote,
+//! with every codec, with and without idempotence, is there once, in order, where their own partitioner puts it.
+//! `transactions` has transactions, and consumers with assigned partitions.
 //!
 //! All are ignored by default, because they need what is not Rust: a JDK and Maven; a C compiler and librdkafka
 //! (`librdkafka-dev`); Go. In `.ci/run` they run.
@@ -15,6 +16,7 @@
 #[path = "../real_kafka/java.rs"]
 #[allow(dead_code, reason = "the other suite needs all of it")]
 mod java;
+mod transactions;
 
 use java::{Java, Version};
 use kafka_producer::config::CompressionType;
@@ -85,15 +87,15 @@ fn java_3_9() {
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka() {
-    let program = compile_c("librdkafka");
+    let program = compile_c("librdkafka", "librdkafka/producer.c");
     on_every_release(crc, || Command::new(&program));
 }
 
 /// `name` is the program's, since tests that run side by side must not write the same file.
-fn compile_c(name: &str) -> PathBuf {
+fn compile_c(name: &str, file: &str) -> PathBuf {
     let program = built_in(name);
     let mut cc = Command::new("cc");
-    cc.arg("-o").arg(&program).arg(source("librdkafka/producer.c")).arg("-lrdkafka");
+    cc.arg("-o").arg(&program).arg(source(file)).arg("-lrdkafka");
     run(cc);
     program
 }
@@ -101,7 +103,7 @@ fn compile_c(name: &str) -> PathBuf {
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
-    let program = compile_c("librdkafka-partitioners");
+    let program = compile_c("librdkafka-partitioners", "librdkafka/producer.c");
     let cluster = MockCluster::start(1).expect("loopback ports");
     for (name, ours) in [
         ("consistent", HashPartitioner::consistent()),
@@ -136,11 +138,17 @@ fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
 #[test]
 #[ignore = "needs Go: see CONTRIBUTING.md"]
 fn franz_go() {
-    let program = built_in("franz");
-    let mut go = Command::new("go");
-    go.current_dir(source("franz")).args(["build", "-o"]).arg(&program).arg(".");
-    run(go);
+    let program = compile_go("franz", ".");
     on_every_release(murmur2, || Command::new(&program));
+}
+
+/// As [`compile_c`], a package of the Go programs.
+fn compile_go(name: &str, package: &str) -> PathBuf {
+    let program = built_in(name);
+    let mut go = Command::new("go");
+    go.current_dir(source("franz")).args(["build", "-o"]).arg(&program).arg(package);
+    run(go);
+    program
 }
 
 fn source(name: &str) -> PathBuf {

@@ -30,7 +30,6 @@ mod bad_input;
 mod delivery;
 mod faults;
 mod fire;
-mod foreign;
 mod harness;
 mod network;
 mod numbered;
