@@ -30,3 +30,4 @@ mod harness;
 mod numbered;
 mod placement;
 mod plug_ins;
+mod presets;
