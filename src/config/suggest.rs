@@ -23,7 +23,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("max.in.flight", "max.in.flight.requests.per.connection"),
     ("partitioner", "partitioner.class"),
     ("sticky.partitioning.linger.ms", "batch.size (the sticky partition changes by bytes)"),
-    ("statistics.interval.ms", "no key: read `KafkaProducer::metrics`"),
+    ("statistics.interval.ms", "no key: use `KafkaProducerBuilder::report_every`"),
     ("socket.timeout.ms", "request.timeout.ms"),
     ("socket.send.buffer.bytes", "send.buffer.bytes"),
     ("socket.receive.buffer.bytes", "receive.buffer.bytes"),
