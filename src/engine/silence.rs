@@ -51,14 +51,8 @@ impl Engine {
         };
         let silent: Vec<_> = self.nodes.values().filter(due).map(|node| node.id).collect();
         for id in silent {
-            // Where no other broker is known, nobody else can lead, and a question would only queue behind the others.
-            let somebody_else = |n: &Node| n.id != id && !n.is_bootstrap() && !n.retired;
-            let alone = !self.nodes.values().any(somebody_else);
             let Some(connection) = self.nodes.get_mut(&id).and_then(Node::connection) else { continue };
             connection.asked_about = Some(now);
-            if alone {
-                continue;
-            }
             let asks = connection.in_flight.iter().any(|r| matches!(r.what, What::Metadata { .. }));
             self.metadata.invalidate(now);
             if asks {
