@@ -31,6 +31,7 @@ mod delivery;
 mod faults;
 mod fire;
 mod harness;
+mod metrics;
 mod network;
 mod numbered;
 mod placement;
