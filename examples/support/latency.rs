@@ -55,8 +55,15 @@ impl Latencies {
         self.summary().max
     }
 
+    /// How many there were.
+    #[allow(dead_code, reason = "no example needs all of it")]
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
     /// The records since the last call, for the lines that are printed as the test goes on. Percentiles and
     /// `summary` do not see them any more: keep a separate `Latencies` for this.
+    #[allow(dead_code, reason = "no example needs all of it")]
     pub(crate) fn take(&self) -> Summary {
         summary(self.count.swap(0, Relaxed), self.sum.swap(0, Relaxed), self.max.swap(0, Relaxed))
     }

@@ -10,6 +10,7 @@
 
 mod callbacks;
 mod connect;
+mod resolve;
 mod sender;
 mod socket;
 mod status;
@@ -17,5 +18,6 @@ mod wait;
 
 pub(crate) use callbacks::Callbacks;
 pub(crate) use connect::SocketSettings;
+pub(crate) use resolve::{Lookup, Resolver};
 pub(crate) use sender::{Command, SenderHandle, start};
 pub(crate) use status::Status;

@@ -1,12 +1,14 @@
 //! Putting a producer together.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 
 use super::lifecycle::close_all;
 use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
-use crate::driver::{Callbacks, SenderHandle, Status, start};
+use crate::driver::{Callbacks, Lookup, Resolver, SenderHandle, Status, start};
 use crate::engine::Engine;
 use crate::error::{BoxError, Error};
 use crate::interceptor::{Interceptor, Interceptors};
@@ -23,6 +25,7 @@ pub struct KafkaProducerBuilder<K: ?Sized + 'static, V: ?Sized + 'static> {
     value: Box<dyn Serializer<V>>,
     partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
     interceptors: Vec<Box<dyn Interceptor<K, V>>>,
+    lookup: Option<Arc<Lookup>>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
@@ -31,7 +34,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         key: Box<dyn Serializer<K>>,
         value: Box<dyn Serializer<V>>,
     ) -> Self {
-        Self { config, key, value, partitioner: None, interceptors: Vec::new() }
+        Self { config, key, value, partitioner: None, interceptors: Vec::new(), lookup: None }
     }
 
     /// Asks `partitioner` for every record that names no partition itself, instead of the default one or the one that
@@ -46,6 +49,38 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl Interceptor<K, V> + 'static) -> Self {
         self.interceptors.push(Box::new(interceptor));
+        self
+    }
+
+    /// Asks `lookup` for the addresses of every broker, bootstrap or from the metadata, instead of the system's resolver:
+    /// for a tunnel, ports that are mapped, a name server of your own, tests. It is given host and port as the
+    /// configuration or the broker has them, and all addresses that it returns are tried in turn, with their ports.
+    ///
+    /// # Blocking
+    /// It runs on `kafka-connector` threads and may take its time: only the broker that it was asked for waits, and it is
+    /// not asked for that broker again meanwhile. A panic counts as an error.
+    ///
+    /// ```
+    /// use kafka_producer::mock::MockCluster;
+    /// use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
+    /// use std::net::SocketAddr;
+    ///
+    /// # let cluster = MockCluster::start(1)?;
+    /// # let port: u16 = cluster.bootstrap_servers().rsplit(':').next().unwrap().parse()?;
+    /// // The cluster calls itself kafka.internal, and is reached through a tunnel on this machine.
+    /// let config = ProducerConfig::new(&format!("kafka.internal:{port}"))?;
+    /// let producer = KafkaProducer::<str, [u8]>::builder(config, StringSerializer, BytesSerializer)
+    ///     .resolver(|_host, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]))
+    ///     .build()?;
+    /// producer.send(ProducerRecord::new("orders", b"created"))?.get()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.lookup = Some(Arc::new(lookup));
         self
     }
 
@@ -64,7 +99,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         }
         let threads = self.configure().and_then(|()| {
             let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
-            Threads::start(&config, adaptive)
+            let resolver = self.lookup.take().map_or_else(Resolver::default, Resolver::new);
+            Threads::start(&config, adaptive, resolver)
         });
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
         let Threads { acc, status, sender, callbacks } = threads.inspect_err(|_| {
@@ -120,7 +156,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(config: &ProducerConfig, adaptive: bool) -> Result<Self, Error> {
+    fn start(config: &ProducerConfig, adaptive: bool, resolver: Resolver) -> Result<Self, Error> {
         let client_id = settings::client_id(config);
         let acc =
             RecordAccumulator::new(settings::accumulator(config, adaptive), Arc::new(Metrics::default()));
@@ -131,7 +167,8 @@ impl Threads {
         let callbacks = Callbacks::start(acc.id)?;
         acc.set_callback_sink(callbacks.sink());
         let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
-        let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
+        let sockets = settings::sockets(config, &client_id, resolver);
+        let sender = start(engine, acc.clone(), status.clone(), sockets)?;
         Ok(Self { acc, status, sender, callbacks })
     }
 }
