@@ -173,11 +173,7 @@ fn measure(kind: Kind, o: &Options) -> Result<bool, Box<dyn Error>> {
     })
 }
 
-fn open(
-    cluster: &MockCluster,
-    o: &Options,
-    slow_port: &Arc<AtomicU16>,
-) -> Result<Producer, Box<dyn Error>> {
+fn open(cluster: &MockCluster, o: &Options, slow_port: &Arc<AtomicU16>) -> Result<Producer, Box<dyn Error>> {
     let config = ProducerConfig::builder(cluster.bootstrap_servers().split(','))
         .buffer_memory(o.memory)
         .set("buffer.memory.per.broker.ratio", o.ratio.to_string())
