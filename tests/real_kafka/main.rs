@@ -29,3 +29,4 @@ mod faults;
 mod harness;
 mod numbered;
 mod placement;
+mod promises;
