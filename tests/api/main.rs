@@ -8,18 +8,22 @@
 )]
 
 mod backpressure;
+mod bad_input;
 mod callbacks;
 mod chaos;
 mod compression;
+mod events;
 mod faults;
 mod handles;
 mod harness;
 mod hostile;
 mod idempotence;
 mod known_faults;
+mod leaders;
 mod lifecycle;
 mod limits;
 mod metadata;
+mod metrics;
 mod names;
 mod plug_ins;
 mod promises;
@@ -31,4 +35,5 @@ mod shapes;
 mod stalls;
 mod strangers;
 mod support;
+mod timings;
 mod versions;
