@@ -44,6 +44,8 @@ Sends to three brokers, lets one misbehave, and prints what that costs the other
   --hang S            how long the look-up of a name takes (default 30)
   --buffer-memory N   buffer.memory in bytes (default 33554432)
   --ratio R           buffer.memory.per.broker.ratio (default 0.5)
+  --check             fail unless the others keep 90 % of their rate and at most twice their p99; for
+                      a machine with nothing else to do
   --help              this text";
 
 struct Options {
@@ -54,6 +56,7 @@ struct Options {
     hang: Duration,
     memory: usize,
     ratio: f64,
+    check: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ fn parse(args: &mut Args) -> Result<Options, String> {
         hang: Duration::from_secs(30),
         memory: 32 << 20,
         ratio: 0.5,
+        check: false,
     };
     while let Some(flag) = args.next_flag()? {
         match flag.as_str() {
@@ -97,6 +101,7 @@ fn parse(args: &mut Args) -> Result<Options, String> {
             "--hang" => o.hang = Duration::from_secs(args.number()?),
             "--buffer-memory" => o.memory = args.number()?,
             "--ratio" => o.ratio = args.number()?,
+            "--check" => o.check = true,
             _ => return Err(format!("unknown option {flag}")),
         }
     }
@@ -112,7 +117,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     for kind in &options.faults {
         kept &= measure(*kind, &options)?;
     }
-    match kept {
+    match kept || !options.check {
         true => Ok(()),
         false => Err("the others did not keep 90 % of their rate and twice their p99".into()),
     }

@@ -1,5 +1,7 @@
 //! Latencies of the sampled records, in constant memory: counts in buckets less than 1 % wide.
 
+#![allow(dead_code, reason = "no example needs all of it")]
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -56,14 +58,12 @@ impl Latencies {
     }
 
     /// How many there were.
-    #[allow(dead_code, reason = "no example needs all of it")]
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 
     /// The records since the last call, for the lines that are printed as the test goes on. Percentiles and
     /// `summary` do not see them any more: keep a separate `Latencies` for this.
-    #[allow(dead_code, reason = "no example needs all of it")]
     pub(crate) fn take(&self) -> Summary {
         summary(self.count.swap(0, Relaxed), self.sum.swap(0, Relaxed), self.max.swap(0, Relaxed))
     }
