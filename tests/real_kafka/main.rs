@@ -36,4 +36,8 @@ mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
+<<<<<<< HEAD
 mod presets;
+=======
+mod promises;
+>>>>>>> ready-stall
