@@ -30,6 +30,7 @@ mod bad_input;
 mod delivery;
 mod faults;
 mod fire;
+mod foreign;
 mod harness;
 mod metrics;
 mod network;
