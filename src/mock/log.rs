@@ -278,7 +278,9 @@ fn the_one_batch(bytes: &[u8]) -> Result<RecordBatchView<'_>, Rejection> {
     if bytes.is_empty() {
         return Err(Rejection::new(ErrorCode::INVALID_RECORD, "no record batch"));
     }
-    let (batch, rest) = RecordBatchView::parse(bytes).map_err(|e| reject(&e))?;
+    // Bytes that are not a whole batch are none to Kafka, whatever is wrong with them.
+    let not_one = |e: BatchError| Rejection { code: ErrorCode::INVALID_RECORD, ..reject(&e) };
+    let (batch, rest) = RecordBatchView::parse(bytes).map_err(not_one)?;
     if rest.is_empty() {
         Ok(batch)
     } else {

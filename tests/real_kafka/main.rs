@@ -31,7 +31,13 @@ mod delivery;
 mod faults;
 mod fire;
 mod harness;
+mod metrics;
 mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
+<<<<<<< HEAD
+mod presets;
+=======
+mod promises;
+>>>>>>> ready-stall
