@@ -104,7 +104,7 @@ fn compile_c(name: &str, file: &str) -> PathBuf {
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka_compresses_for_the_sink_too() {
-    let program = compile_c("librdkafka-sink");
+    let program = compile_c("librdkafka-sink", "librdkafka/producer.c");
     let cluster =
         MockCluster::builder().discard(true).default_partitions(1).start().expect("a loopback port");
     for codec in CompressionType::ALL {
