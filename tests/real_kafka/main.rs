@@ -36,8 +36,5 @@ mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
-<<<<<<< HEAD
 mod presets;
-=======
 mod promises;
->>>>>>> ready-stall
