@@ -48,6 +48,7 @@ pub(crate) const DECODERS: &[(&str, Decode)] = decoders! {
     AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse
     EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
+    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
 };
 
 /// Takes two bytes off the front: a choice, and a version.
