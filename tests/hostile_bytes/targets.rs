@@ -49,7 +49,6 @@ pub(crate) const DECODERS: &[(&str, Decode)] = decoders! {
     EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
     OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
-    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
 };
 
 /// Takes two bytes off the front: a choice, and a version.
