@@ -75,8 +75,9 @@ pub mod protocol;
 mod record;
 pub mod serializer;
 mod sync;
+mod transaction;
 
-pub use api::Producer;
+pub use api::{CommitError, Producer, Transaction};
 pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind};
@@ -93,6 +94,7 @@ pub use serializer::{
     BooleanSerializer, BytesSerializer, DefaultSerializer, DoubleSerializer, FloatSerializer,
     IntegerSerializer, LongSerializer, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
 };
+pub use transaction::{ConsumerGroupMetadata, OffsetAndMetadata, Offsets, OffsetsIter};
 
 /// The examples of README.md, compiled and run as tests.
 #[cfg(doctest)]

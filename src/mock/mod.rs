@@ -53,6 +53,7 @@ pub(crate) mod state;
 mod stats;
 mod stored;
 mod topology;
+mod transactions;
 mod versions;
 
 pub use builder::MockClusterBuilder;

@@ -4,6 +4,7 @@ mod builder;
 mod lifecycle;
 mod road;
 mod settings;
+mod transactions;
 
 pub use builder::KafkaProducerBuilder;
 
@@ -23,6 +24,7 @@ use crate::record::{ProducerRecord, RecordMetadata};
 use crate::serializer::{DefaultSerializer, Role, Serializer, check_exactly};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A Kafka producer: sends records from any number of threads, in batches, on threads of its own.
 ///
@@ -239,6 +241,28 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Producer<K, V> for KafkaProducer<
     }
     fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
         Self::close_timeout(self, timeout)
+    }
+    fn init_transactions(&self) -> Result<(), Error> {
+        Self::init_transactions(self)
+    }
+    fn begin_transaction(&self) -> Result<(), Error> {
+        Self::begin_transaction(self)
+    }
+    fn send_offsets_to_transaction(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error> {
+        Self::send_offsets_to_transaction(self, offsets, group)
+    }
+    fn commit_transaction(&self) -> Result<(), Error> {
+        Self::commit_transaction(self)
+    }
+    fn abort_transaction(&self) -> Result<(), Error> {
+        Self::abort_transaction(self)
+    }
+    fn request_abort(&self) {
+        Self::request_abort(self);
     }
 }
 
