@@ -87,6 +87,8 @@ pub(crate) struct RecordAccumulator {
     /// Why there is no sender any more.
     dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
+    /// Batches that ended before the sender had them.
+    broken: AtomicU64,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
 }
@@ -128,6 +130,7 @@ impl RecordAccumulator {
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
+            broken: AtomicU64::new(0),
             own: OnceLock::new(),
             settings,
         });
@@ -316,6 +319,11 @@ impl RecordAccumulator {
         }
     }
 
+    /// How many batches ended before the sender had them; counted before their records are told.
+    pub(crate) fn broken_batches(&self) -> u64 {
+        self.broken.load(Ordering::SeqCst)
+    }
+
     fn learn_ratio(&self, entry: &PartitionEntry, batch: &Batch) {
         if self.sealer.compresses() && batch.raw_len > 0 {
             entry.observe_ratio(batch.body.len() as f32 / batch.raw_len as f32);
@@ -333,6 +341,7 @@ impl RecordAccumulator {
 
     /// Ends a batch that the sender has not taken.
     fn fail(&self, entry: &PartitionEntry, batch: &Batch, error: Error) {
+        self.broken.fetch_add(1, Ordering::SeqCst);
         let error = error.with_topic_partition(entry.tp.clone());
         self.end(entry, batch, Outcome::Failed { error, records: Box::default() });
     }

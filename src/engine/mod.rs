@@ -46,7 +46,7 @@ mod tests;
 pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
 pub(crate) use backoff::Backoff;
 pub(crate) use metadata::MetadataSettings;
-pub(crate) use transaction::{TransactionPort, TransactionSettings};
+pub(crate) use transaction::{Features, TransactionPort, TransactionSettings};
 
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::error::Error;
@@ -56,6 +56,7 @@ use identity::Identities;
 use metadata::Metadata;
 use node::{Node, NodeId};
 use partition::{Partition, Timer};
+use transaction::Transactions;
 
 /// What the engine is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
-    transactions: Option<Arc<TransactionPort>>,
+    transactions: Option<Box<Transactions>>,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
     /// Why the last connection or metadata request failed; the cause of timeouts.
@@ -133,8 +134,9 @@ impl Engine {
         Self {
             nodes: nodes.collect(),
             metadata: Metadata::new(settings.metadata),
-            identities: Identities::new(settings.idempotent),
-            transactions: settings.transactional.is_some().then(|| TransactionPort::new(acc.clone())),
+            identities: Identities::new(settings.idempotent && settings.transactional.is_none()),
+            transactions: (settings.transactional.clone())
+                .map(|transactional| Box::new(Transactions::new(transactional, acc.clone()))),
             actions: VecDeque::new(),
             conns: HashMap::new(),
             next_conn: 0,
@@ -162,6 +164,7 @@ impl Engine {
         self.check_links(now);
         self.refresh_metadata(now);
         self.request_identity(now);
+        self.run_transactions(now);
         self.drain(now);
         // Draining may have used up the epochs, or found partitions without a leader.
         self.request_identity(now);
@@ -180,7 +183,8 @@ impl Engine {
         let timer = self.timers.first().map(Timer::at);
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
         let links = links.filter(|at| self.is_ahead(*at)).min();
-        let events = [timer, links, self.next_wish(), self.next_idle_check];
+        let transaction = self.transactions.as_ref().and_then(|t| t.next_due());
+        let events = [timer, links, self.next_wish(), self.next_idle_check, transaction];
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
     }
 
@@ -193,6 +197,7 @@ impl Engine {
     pub(crate) fn begin_close(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
+            self.close_transactions();
         }
     }
 
@@ -202,7 +207,8 @@ impl Engine {
     }
 
     fn finish_if_closed(&mut self) {
-        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() {
+        let ending = self.transactions.as_ref().is_some_and(|t| t.is_ending());
+        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() && !ending {
             self.phase = Phase::Closed;
         }
     }
@@ -217,14 +223,12 @@ impl Engine {
         self.metadata.has_succeeded()
     }
 
-    /// Where the calls of a transactional producer go; `None` without `transactional.id`.
-    pub(crate) fn transaction_port(&self) -> Option<Arc<TransactionPort>> {
-        self.transactions.clone()
-    }
-
     fn take_signals(&mut self, now: Instant) {
         let mut pending = std::mem::take(&mut self.pending);
         self.acc.signals.take(&mut pending);
+        if std::mem::take(&mut pending.transaction) {
+            self.take_transaction_calls();
+        }
         for topic in pending.topics.drain(..) {
             self.metadata.want(&topic, now);
         }

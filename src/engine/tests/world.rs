@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::super::backoff::Rng;
 use super::super::node::{Link, What};
-use super::super::{Action, Address, Backoff, ConnId, Engine, EngineSettings, Frame, MetadataSettings, Peer};
+use super::super::{
+    Action, Address, Backoff, ConnId, Engine, EngineSettings, Features, Frame, MetadataSettings, Peer,
+};
 use crate::accumulator::{RecordAccumulator, Settings};
 use crate::clock::virtual_time;
 use crate::error::{Error, ErrorKind};
@@ -354,7 +356,7 @@ impl World {
             [ApiKey::PRODUCE, ApiKey::METADATA, ApiKey::API_VERSIONS, ApiKey::INIT_PRODUCER_ID];
         let ranges = ASKED.iter().filter_map(|api| self.cluster.range_of(*api));
         let ranges = ranges.map(|r| (r.key, r.min, r.max)).collect();
-        self.engine.handle_connected(conn, Peer { ranges }, self.now);
+        self.engine.handle_connected(conn, Peer { ranges, features: Features::default() }, self.now);
     }
 
     fn written(&mut self, conn: ConnId, frame: &Frame) {

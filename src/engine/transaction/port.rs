@@ -106,10 +106,7 @@ impl TransactionPort {
                 waiting: Vec::new(),
                 next_job: 0,
                 trouble: None,
-                stopped: Some(Error::new(
-                    ErrorKind::Misuse,
-                    "transactions are not supported by this version yet",
-                )),
+                stopped: None,
             }),
             changed: Condvar::new(),
             sender: OnceLock::new(),
@@ -344,6 +341,11 @@ impl TransactionPort {
     /// Offsets that were handed over.
     pub(crate) fn take_jobs(&self, into: &mut VecDeque<OffsetsJob>) {
         into.append(&mut self.inner.lock().jobs);
+    }
+
+    /// Why the transaction can only be aborted.
+    pub(crate) fn cause(&self) -> Option<Error> {
+        self.inner.lock().error.clone()
     }
 
     pub(crate) fn job_done(&self, id: u64, outcome: Result<(), Error>) {

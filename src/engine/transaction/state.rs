@@ -156,3 +156,82 @@ pub(crate) fn next(state: State, input: Input) -> Move {
         | (_, Input::Initialized | Input::InitRefused | Input::Ended) => Stay,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUTS: [Input; 12] = [
+        Input::Init,
+        Input::Begin,
+        Input::Offsets,
+        Input::Commit,
+        Input::Abort,
+        Input::Drop,
+        Input::Close,
+        Input::Initialized,
+        Input::InitRefused,
+        Input::Ended,
+        Input::Failed,
+        Input::Fatal,
+    ];
+
+    /// In the order of [`INPUTS`]. `-` stays, `=` joins, `~` waits, `!` refuses; else the state to go to.
+    const TABLE: [(State, &str); 8] = [
+        (State::Uninitialized, "Initializing !Init !Init !Init !Init - - - - - - Fatal"),
+        (State::Initializing, "= !Init !Init !Init !Init - Uninitialized Ready Uninitialized - - Fatal"),
+        (State::Ready, "!Twice Open !Begin !Begin !Begin - - - - - - Fatal"),
+        (State::Open, "!Twice !Twice - Committing Aborting Aborting Aborting - - - Abortable Fatal"),
+        (State::Committing, "!Twice !Commits !Commits = !Commits - - - - Ready Abortable Fatal"),
+        (State::Aborting, "!Twice ~ !Aborts !Aborts = - - - - Ready - Fatal"),
+        (State::Abortable, "!Twice !Abort !Abort !Abort Aborting Aborting Aborting - - - - Fatal"),
+        (State::Fatal, "!Fatal !Fatal !Fatal !Fatal !Fatal - - - - - - Fatal"),
+    ];
+
+    fn spelled(step: Move) -> String {
+        match step {
+            Move::To(state) => format!("{state:?}"),
+            Move::Stay => "-".into(),
+            Move::Join => "=".into(),
+            Move::Wait => "~".into(),
+            Move::Refuse(refusal) => {
+                let why = match refusal {
+                    Refusal::InitFirst => "Init",
+                    Refusal::InitTwice | Refusal::BeginTwice => "Twice",
+                    Refusal::BeginFirst => "Begin",
+                    Refusal::IsCommitting => "Commits",
+                    Refusal::IsAborting => "Aborts",
+                    Refusal::AbortFirst => "Abort",
+                    Refusal::Fatal => "Fatal",
+                };
+                format!("!{why}")
+            }
+        }
+    }
+
+    #[test]
+    fn every_input_in_every_state() {
+        assert_eq!(TABLE.map(|(state, _)| state), State::ALL);
+        for (state, row) in TABLE {
+            let expected: Vec<&str> = row.split(' ').collect();
+            assert_eq!(expected.len(), INPUTS.len(), "{state:?}");
+            for (input, expected) in INPUTS.into_iter().zip(expected) {
+                assert_eq!(spelled(next(state, input)), expected, "{state:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_being_committed_is_never_aborted_and_what_is_fatal_stays_so() {
+        for input in INPUTS {
+            assert_ne!(next(State::Committing, input), Move::To(State::Aborting));
+            assert!(!matches!(next(State::Fatal, input), Move::To(s) if s != State::Fatal));
+        }
+    }
+
+    #[test]
+    fn states_survive_being_numbers() {
+        assert!(State::ALL.into_iter().all(|state| State::of(state as u8) == state));
+        assert_eq!(State::of(200), State::Fatal);
+    }
+}
