@@ -37,6 +37,7 @@ mod partition;
 mod refresh;
 mod split;
 mod stall;
+mod transaction;
 mod verdict;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ mod tests;
 pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
 pub(crate) use backoff::Backoff;
 pub(crate) use metadata::MetadataSettings;
+pub(crate) use transaction::{TransactionPort, TransactionSettings};
 
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::error::Error;
@@ -75,6 +77,7 @@ pub(crate) struct EngineSettings {
     pub(crate) metadata: MetadataSettings,
     pub(crate) allow_auto_create: bool,
     pub(crate) seed: u64,
+    pub(crate) transactional: Option<TransactionSettings>,
 }
 
 /// How far closing has come.
@@ -107,6 +110,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    transactions: Option<Arc<TransactionPort>>,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
     /// Why the last connection or metadata request failed; the cause of timeouts.
@@ -130,6 +134,7 @@ impl Engine {
             nodes: nodes.collect(),
             metadata: Metadata::new(settings.metadata),
             identities: Identities::new(settings.idempotent),
+            transactions: settings.transactional.is_some().then(|| TransactionPort::new(acc.clone())),
             actions: VecDeque::new(),
             conns: HashMap::new(),
             next_conn: 0,
@@ -210,6 +215,11 @@ impl Engine {
     /// Whether a broker has answered.
     pub(crate) fn has_metadata(&self) -> bool {
         self.metadata.has_succeeded()
+    }
+
+    /// Where the calls of a transactional producer go; `None` without `transactional.id`.
+    pub(crate) fn transaction_port(&self) -> Option<Arc<TransactionPort>> {
+        self.transactions.clone()
     }
 
     fn take_signals(&mut self, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::accumulator;
 use crate::config::{MetadataRecoveryStrategy, ProducerConfig};
 use crate::driver::SocketSettings;
-use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings};
+use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings, TransactionSettings};
 use crate::error::Error;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -84,6 +84,9 @@ pub(super) fn engine(config: &ProducerConfig, client_id: &str) -> EngineSettings
         metadata: metadata(config, backoff(config.retry_backoff(), config.retry_backoff_max())),
         allow_auto_create: true,
         seed: seed(),
+        transactional: config
+            .transactional_id()
+            .map(|id| TransactionSettings { id: id.to_owned(), timeout: config.transaction_timeout() }),
     }
 }
 

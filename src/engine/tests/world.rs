@@ -97,6 +97,7 @@ impl Setup {
                 },
                 allow_auto_create: true,
                 seed,
+                transactional: None,
             },
             acc: Settings {
                 batch_size: 1000,
