@@ -81,6 +81,9 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// No transaction is open. Looked at under a partition's lock: what got in before the sender looked at the partition
+    /// belongs to the transaction that ends, and nothing gets in after that.
+    shut: AtomicBool,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,
     availability_timeout: OnceLock<Duration>,
@@ -126,6 +129,7 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             stalled: RwLock::default(),
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
@@ -141,6 +145,12 @@ impl RecordAccumulator {
     /// Where callbacks go; set once, before the first record.
     pub(crate) fn set_callback_sink(&self, sink: CallbackSink) {
         let _ = self.callbacks.set(sink);
+    }
+
+    /// Whether records may enter, for a producer whose records belong to transactions. Shut before the flush that begins
+    /// the end of one.
+    pub(crate) fn let_in(&self, yes: bool) {
+        self.shut.store(!yes, Ordering::SeqCst);
     }
 
     /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.

@@ -7,7 +7,7 @@ use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
 use crate::driver::{Callbacks, SenderHandle, Status, start};
-use crate::engine::Engine;
+use crate::engine::{Engine, TransactionPort};
 use crate::error::{BoxError, Error};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::Metrics;
@@ -67,7 +67,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             Threads::start(&config, adaptive)
         });
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
-        let Threads { acc, status, sender, callbacks } = threads.inspect_err(|_| {
+        let Threads { acc, status, sender, callbacks, transactions } = threads.inspect_err(|_| {
             close_all(&*self.key, &*self.value, self.partitioner.as_deref());
             interceptors.close();
         })?;
@@ -87,6 +87,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             callbacks,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
+            transactions,
         })
     }
 
@@ -117,6 +118,7 @@ struct Threads {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    transactions: Option<Arc<TransactionPort>>,
 }
 
 impl Threads {
@@ -131,8 +133,9 @@ impl Threads {
         let callbacks = Callbacks::start(acc.id)?;
         acc.set_callback_sink(callbacks.sink());
         let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
+        let transactions = engine.transaction_port();
         let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
-        Ok(Self { acc, status, sender, callbacks })
+        Ok(Self { acc, status, sender, callbacks, transactions })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::api::{Producer, send_each};
 use crate::config::ProducerConfig;
 use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_callback_thread};
 use crate::driver::{Callbacks, SenderHandle, Status};
+use crate::engine::TransactionPort;
 use crate::error::Error;
 use crate::interceptor::Interceptors;
 use crate::metrics::MetricsSnapshot;
@@ -71,6 +72,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     callbacks: Callbacks,
     close_called: AtomicBool,
     plug_ins_closed: AtomicBool,
+    /// With a `transactional.id`.
+    transactions: Option<Arc<TransactionPort>>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
@@ -134,7 +137,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     ///
     /// # Errors
     /// The record did not enter: closed, wrong topic or partition, too large, not serializable, metadata or memory not
-    /// there in time.
+    /// there in time; with a `transactional.id` also if no transaction is open, or the open one has failed.
     #[inline]
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
         self.send_within(record, self.max_block, |_| {})

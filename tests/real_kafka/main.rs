@@ -11,8 +11,8 @@
 //!
 //! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
 //! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
-//! sleeps between two looks at something, `numbered` has the records and the check of what became of them. The other
-//! modules are the suites.
+//! sleeps between two looks at something, `numbered` has the records and the check of what became of them,
+//! `ledger` the same for transactions. The other modules are the suites.
 
 mod cluster;
 mod helper;
@@ -24,8 +24,15 @@ mod topics;
 mod wait;
 
 mod bad_input;
+mod copier;
 mod delivery;
 mod faults;
 mod harness;
+mod ledger;
 mod numbered;
 mod placement;
+#[path = "../../examples/support/reader.rs"]
+mod reader_of_examples;
+mod transaction_faults;
+mod transaction_rate;
+mod transactions;

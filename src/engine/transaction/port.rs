@@ -219,6 +219,8 @@ impl TransactionPort {
     pub(crate) fn request_abort(&self) {
         let mut inner = self.inner.lock();
         self.apply(&mut inner, Input::Drop);
+        // Nobody will repeat an abort that timed out: the next transaction waits for it instead.
+        inner.slot = inner.slot.take().filter(|slot| slot.call != Call::Abort || slot.waited);
         drop(inner);
         self.acc.signals.transaction();
     }
@@ -456,6 +458,8 @@ impl TransactionPort {
         log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
         inner.state = state;
         self.phase.store(state as u8, Ordering::Release);
+        // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
+        self.acc.let_in(!matches!(state, State::Ready | State::Committing | State::Aborting));
     }
 }
 

@@ -62,7 +62,10 @@ public final class Helper {
     private void run(String[] words) throws Exception {
         switch (words[0]) {
             case "place" -> place(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
-            case "read" -> new RecordReader(bootstrap, out).read(words[1]);
+            case "read" -> new RecordReader(bootstrap, out, false).read(words[1]);
+            case "read-committed" -> new RecordReader(bootstrap, out, true).read(words[1]);
+            case "transactions" -> line(Long.toString(Transactions.run(
+                bootstrap, words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]))));
             case "produce" -> SampleProducer.produce(bootstrap, words[1], Integer.parseInt(words[2]), words[3]);
             default -> admin.run(words[0], Arrays.copyOfRange(words, 1, words.length));
         }
