@@ -30,7 +30,8 @@ struct Tally {
 #[test]
 #[ignore = "needs Java and Maven: see README"]
 fn transactions_go_on_while_nodes_are_killed_and_paused() {
-    let seconds = std::env::var("KAFKA_PRODUCER_FAULT_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(40);
+    let seconds =
+        std::env::var("KAFKA_PRODUCER_FAULT_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(40);
     let kafka = RealKafka::start(Version::V4_3, 3);
     create_topics(&kafka, NAME);
     let settings = [
