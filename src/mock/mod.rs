@@ -47,13 +47,13 @@ mod journal;
 mod log;
 mod producer;
 mod producer_state;
+mod producer_transactions;
 mod server;
 mod sink;
 pub(crate) mod state;
 mod stats;
 mod stored;
 mod topology;
-mod transactions;
 mod versions;
 
 pub use builder::MockClusterBuilder;
