@@ -96,7 +96,10 @@ fn run(Options { server, records }: Options) -> Result {
         zombie = Some(copy(&job, Some(after))?);
     }
     let last = copy(&job, None)?;
-    println!("copied       by {} copiers, of which {CRASHES} ended in the middle of a transaction", CRASHES + 1);
+    println!(
+        "copied       by {} copiers, of which {CRASHES} ended in the middle of a transaction",
+        CRASHES + 1
+    );
     if let Some(zombie) = zombie {
         check_fenced(&zombie, &job)?;
     }
@@ -177,7 +180,9 @@ fn check(job: &Job, records: usize) -> Result {
     let mut expected: Vec<String> = (0..records).map(|n| format!("RECORD {n}")).collect();
     expected.sort();
     if values != expected {
-        return Err(format!("{found} records can be read, and they are not the {records} of the input").into());
+        return Err(
+            format!("{found} records can be read, and they are not the {records} of the input").into()
+        );
     }
     let at_end = Reader::open(&job.servers, &job.input, Some(&job.group))?.poll(Duration::ZERO)?;
     if !(at_end.0.is_empty() && at_end.1) {

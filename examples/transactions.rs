@@ -62,7 +62,8 @@ fn run(server: Option<String>) -> Result {
     // Tells the transfers of this run from those that a real cluster has from earlier ones.
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
 
-    let config = ProducerConfig::builder(servers.split(',')).transactional_id("transactions-example").build()?;
+    let config =
+        ProducerConfig::builder(servers.split(',')).transactional_id("transactions-example").build()?;
     let producer = Producer::open(config)?;
     let mut balances: Balances = ACCOUNTS.iter().map(|account| (*account, 100)).collect();
     let mut done = Vec::new();
@@ -109,7 +110,13 @@ fn transfer(
     Ok(())
 }
 
-fn send(transaction: &Transaction<'_, str, str>, topic: &str, id: &str, account: &str, amount: i64) -> Result {
+fn send(
+    transaction: &Transaction<'_, str, str>,
+    topic: &str,
+    id: &str,
+    account: &str,
+    amount: i64,
+) -> Result {
     let value = format!("{id} {amount}");
     // Nobody looks at the handle: commit fails if the record does.
     transaction.send(ProducerRecord::new(topic, &*value).key(account))?.detach();

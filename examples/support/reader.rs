@@ -68,7 +68,8 @@ impl Reader {
         reader.find_leaders()?;
         reader.next = reader.leaders.keys().map(|partition| (*partition, 0)).collect();
         if let Some(group) = group {
-            reader.next.extend(reader.committed(group)?);
+            let committed = reader.committed(group)?;
+            reader.next.extend(committed);
         }
         Ok(reader)
     }
@@ -160,7 +161,9 @@ impl Reader {
             if header.attributes.control {
                 // The transaction's marker.
                 producer.map(|p| self.aborting.remove(&p));
-            } else if !(header.attributes.transactional && producer.is_some_and(|p| self.aborting.contains(&p))) {
+            } else if !(header.attributes.transactional
+                && producer.is_some_and(|p| self.aborting.contains(&p)))
+            {
                 batch.verify_crc()?;
                 for record in &batch.records(MAX_BATCH)? {
                     let record = record?;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::calls::{Calls, Operation};
-use super::transactions::Transactions;
+use super::producer_transactions::Transactions;
 use crate::api::Producer;
 use crate::clock;
 use crate::delivery::{

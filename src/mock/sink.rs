@@ -3,7 +3,8 @@
 //! Runs on the connections' threads. A [`Lane`] belongs to one connection and parses no more than the answer needs,
 //! borrowing from the receive buffer; offsets are atomics, so connections do not meet. With `verify`, each partition has
 //! a log without bytes behind a lock of its own, which judges checksum, structure and sequences. Leaders, replicas,
-//! faults and the journal play no part in Produce here.
+//! faults and the journal play no part in Produce here. What is written in transactions does not come this way: the
+//! state judges it, and keeps nothing of it either.
 
 use super::log::{AppendRules, PartitionLog};
 use super::state::ClusterState;
@@ -202,7 +203,10 @@ impl Lane {
         w: &mut Writer,
     ) -> Result<bool, Unfit> {
         let flexible = head.flexible;
-        r.nullable_string(flexible)?;
+        if r.nullable_string(flexible)?.is_some() {
+            // Transactions are the state's.
+            return Err(Unfit);
+        }
         let acks = r.i16()?;
         r.i32()?;
         let frame = w.begin_frame();
@@ -299,6 +303,7 @@ impl SinkPartition {
                 refuse_unknown_producers: false,
                 allow_zstd: version >= 7,
                 keep: false,
+                transactions: false,
             };
             let appended = self.log.lock().append(batch, &rules).map_err(|rejection| {
                 log::warn!(target: "kafka_producer::mock", "{}: {}", rejection.code, rejection.message);

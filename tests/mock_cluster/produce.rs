@@ -97,7 +97,7 @@ fn malformed_batches_are_refused_and_noted() {
         (good[..good.len() - 1].to_vec(), ErrorCode::CORRUPT_MESSAGE),
         (Vec::new(), ErrorCode::INVALID_RECORD),
         (control.bytes(), ErrorCode::INVALID_RECORD),
-        (transactional.bytes(), ErrorCode::INVALID_TXN_STATE),
+        (transactional.bytes(), ErrorCode::INVALID_RECORD),
         (batch(&[]).bytes(), ErrorCode::INVALID_RECORD),
     ];
     for (i, (bytes, expected)) in cases.into_iter().enumerate() {
@@ -106,7 +106,7 @@ fn malformed_batches_are_refused_and_noted() {
         assert!(answer.error_message.is_some() || expected == ErrorCode::NONE);
     }
     assert_eq!(cluster.record_count("t"), 0);
-    assert_eq!(cluster.violations().len(), 7);
+    assert_eq!(cluster.violations().len(), 8);
 }
 
 #[test]

@@ -81,7 +81,9 @@ impl Ledger {
                 let found = read.remove(&partition).unwrap_or_default();
                 assert!(found.is_sorted_by_key(|(offset, _)| *offset), "{topic}-{partition}");
                 let found: Vec<String> = found.into_iter().map(|(_, value)| value).collect();
-                if let Some(n) = (0..found.len().max(expected.len())).find(|n| found.get(*n) != expected.get(*n)) {
+                if let Some(n) =
+                    (0..found.len().max(expected.len())).find(|n| found.get(*n) != expected.get(*n))
+                {
                     panic!(
                         "{topic}-{partition}: record {n} is {:?} and should be {:?}; {} of {} records",
                         found.get(n),

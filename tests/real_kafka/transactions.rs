@@ -86,7 +86,11 @@ fn a_second_producer_fences_the_first_and_aborts_what_it_left() {
         kafka.create_topic("fenced", 1, 1, &[]);
         let first = transactional(kafka, "fenced");
         let transaction = first.transaction().expect("the first");
-        transaction.send(ProducerRecord::new("fenced", b"left")).expect("it enters").get().expect("delivered");
+        transaction
+            .send(ProducerRecord::new("fenced", b"left"))
+            .expect("it enters")
+            .get()
+            .expect("delivered");
 
         let second = transactional(kafka, "fenced");
         let other = second.transaction().expect("the second takes over");
