@@ -75,4 +75,6 @@ pub use versions::BrokerVersion;
 
 /// The engine's simulation drives the cluster in virtual time.
 #[cfg(test)]
+pub(crate) use coordinator::Key;
+#[cfg(test)]
 pub(crate) use state::{ClusterOptions, ClusterState, Then};

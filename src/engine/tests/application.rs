@@ -162,7 +162,14 @@ impl Application {
             // `begin` waits here.
             return Ok(());
         }
-        self.port.begin(Duration::ZERO).map_err(|e| format!("cannot begin: {e}"))?;
+        match self.port.begin(Duration::ZERO) {
+            Ok(()) => {}
+            Err(error) if error.is_fatal() => {
+                self.fatal = Some(error);
+                return Ok(());
+            }
+            Err(error) => return Err(format!("cannot begin: {error}")),
+        }
         world.note(|_| "begins".into());
         self.transactions.push(Transaction { records: Vec::new(), offset: None, fate: Fate::Open });
         self.doing = Doing::Open;

@@ -144,7 +144,9 @@ impl Sim {
                 self.world.cut(node, lost);
             }
             7 if self.dice.one_in(25) => {
-                self.fenced = self.world.cluster.fence_transaction(ID, now).is_ok();
+                // Where it says that another transaction is being ended, that of the producer is.
+                let taken = self.world.cluster.fence_transaction(ID, now);
+                self.fenced |= matches!(taken, Ok(_) | Err(ErrorCode::CONCURRENT_TRANSACTIONS));
                 self.world.note(|_| "somebody takes the id over".into());
             }
             8 if self.dice.one_in(25) => {
