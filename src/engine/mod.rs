@@ -168,6 +168,7 @@ impl Engine {
         self.drain(now);
         // Draining may have used up the epochs, or found partitions without a leader.
         self.request_identity(now);
+        self.run_transactions(now);
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
         self.finish_if_closed();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::rules::{Ask, Reaction, react};
 use super::state::State;
-use super::{Errand, Touched};
+use super::{Errand, Line, Protocol, Touched};
 use crate::engine::Engine;
 use crate::engine::backoff::{Backoff, Rng};
 use crate::engine::node::{InFlight, NodeId, What};
@@ -63,37 +63,37 @@ impl Engine {
             Ask::FindTransaction | Ask::FindGroup => {
                 let (_, answer) = decode_response::<FindCoordinatorRequest>(frame, version)?;
                 let throttle = answer.throttle_time_ms;
-                self.errand_back();
+                self.errand_back(errand);
                 self.coordinator_found(errand, answer, version, now);
                 throttle
             }
             Ask::Init | Ask::Bump => {
                 let (_, answer) = decode_response::<InitProducerIdRequest>(frame, version)?;
-                self.errand_back();
+                self.errand_back(errand);
                 self.identity_told(errand, &answer, now);
                 answer.throttle_time_ms
             }
             Ask::AddPartitions => {
                 let (_, answer) = decode_response::<AddPartitionsToTxnRequest>(frame, version)?;
-                self.errand_back();
+                self.errand_back(errand);
                 self.partitions_added(errand, &answer, now);
                 answer.throttle_time_ms
             }
             Ask::AddOffsets => {
                 let (_, answer) = decode_response::<AddOffsetsToTxnRequest>(frame, version)?;
-                self.errand_back();
+                self.errand_back(errand);
                 self.offsets_added(errand, answer.error_code, now);
                 answer.throttle_time_ms
             }
             Ask::CommitOffsets => {
                 let (_, answer) = decode_response::<TxnOffsetCommitRequest>(frame, version)?;
-                self.errand_back();
+                self.errand_back(errand);
                 self.offsets_committed(errand, &answer, now);
                 answer.throttle_time_ms
             }
             Ask::Commit | Ask::Abort => {
                 let (_, answer) = decode_response::<EndTxnRequest>(frame, version)?;
-                self.errand_back();
+                self.errand_back(errand);
                 self.end_told(errand, &answer, now);
                 answer.throttle_time_ms
             }
@@ -102,36 +102,40 @@ impl Engine {
         Ok(())
     }
 
-    fn errand_back(&mut self) {
+    fn errand_back(&mut self, errand: &Errand) {
         if let Some(t) = self.transactions.as_deref_mut() {
-            t.asking = false;
+            t.line(errand.ask).asking = false;
         }
     }
 
     /// The connection broke, or the answer did not come in time.
     pub(in crate::engine) fn errand_lost(&mut self, errand: &Errand, error: &Error, now: Instant) {
-        self.errand_back();
-        let wait = self.errand_failed(false);
+        self.errand_back(errand);
+        self.errand_waits(errand, false, now);
         let Some(t) = self.transactions.as_deref_mut() else { return };
         t.forget_coordinator(errand.ask);
-        t.not_before = Some(now + wait);
         t.port.note_trouble(error.clone());
+        // It may be acted upon late. In version 1 the next transaction would have the same epoch, and be ended by it, or
+        // get old offsets. A late AddPartitionsToTxn only adds what is added again.
+        let acts_late = matches!(errand.ask, Ask::Commit | Ask::Abort | Ask::CommitOffsets);
+        t.bump |= t.protocol == Protocol::V1 && acts_late;
     }
 
-    fn errand_failed(&mut self, soon_again: bool) -> Duration {
-        let Some(t) = self.transactions.as_deref_mut() else { return Duration::ZERO };
-        t.failures = t.failures.saturating_add(1);
-        if soon_again {
-            soon(t.failures, &self.settings.retry_backoff, &mut self.rng)
+    fn errand_waits(&mut self, errand: &Errand, soon_again: bool, now: Instant) {
+        let Some(t) = self.transactions.as_deref_mut() else { return };
+        let line = t.line(errand.ask);
+        line.failures = line.failures.saturating_add(1);
+        let wait = if soon_again {
+            soon(line.failures, &self.settings.retry_backoff, &mut self.rng)
         } else {
-            self.settings.retry_backoff.after(t.failures, &mut self.rng)
-        }
+            self.settings.retry_backoff.after(line.failures, &mut self.rng)
+        };
+        line.not_before = Some(now + wait);
     }
 
-    fn errand_done(&mut self) {
+    fn errand_done(&mut self, errand: &Errand) {
         if let Some(t) = self.transactions.as_deref_mut() {
-            t.failures = 0;
-            t.not_before = None;
+            *t.line(errand.ask) = Line::default();
         }
     }
 
@@ -152,24 +156,23 @@ impl Engine {
         let initializing = t.port.state() == State::Initializing;
         log::debug!(target: "kafka_producer::engine", "{error}: {reaction:?}");
         match reaction {
-            Reaction::Done | Reaction::NothingThere => self.errand_done(),
+            Reaction::Done | Reaction::NothingThere => self.errand_done(errand),
             Reaction::Retry | Reaction::RetrySoon | Reaction::Rediscover => {
-                let wait = self.errand_failed(reaction == Reaction::RetrySoon);
+                self.errand_waits(errand, reaction == Reaction::RetrySoon, now);
                 let Some(t) = self.transactions.as_deref_mut() else { return };
-                t.not_before = Some(now + wait);
                 if reaction == Reaction::Rediscover {
                     t.forget_coordinator(errand.ask);
                 }
                 t.port.note_trouble(error);
             }
             Reaction::RefuseInit if initializing => {
-                self.errand_done();
+                self.errand_done(errand);
                 if let Some(t) = self.transactions.as_deref() {
                     t.port.init_refused(error);
                 }
             }
             Reaction::Fail => {
-                self.errand_done();
+                self.errand_done(errand);
                 self.fail_transaction(&error);
             }
             Reaction::RefuseInit | Reaction::Fatal => self.fail_for_good(error),
@@ -186,7 +189,7 @@ impl Engine {
         if reaction != Reaction::Done {
             return self.errand_reacts(errand, answer.error_code, reaction, now);
         }
-        self.errand_done();
+        self.errand_done(errand);
         let bumps = errand.ask == Ask::Bump;
         let asked_in = self.transactions.as_deref().map(|t| t.port.state());
         if !bumps && asked_in != Some(State::Initializing) {
@@ -246,12 +249,12 @@ impl Engine {
         }
         match worst {
             // Those that are in order are asked for again at once, without the others.
-            _ if elsewhere && split => self.errand_done(),
+            _ if elsewhere && split => self.errand_done(errand),
             Reaction::Done if added.is_empty() => {
                 // It answers for nothing of what was asked.
                 self.errand_reacts(errand, ErrorCode::UNKNOWN_SERVER_ERROR, Reaction::Retry, now);
             }
-            Reaction::Done => self.errand_done(),
+            Reaction::Done => self.errand_done(errand),
             reaction => {
                 log::debug!(target: "kafka_producer::engine", "not part of the transaction: {about:?}");
                 self.errand_reacts(errand, code, reaction, now);
@@ -280,7 +283,7 @@ impl Engine {
         if reaction != Reaction::Done {
             return self.errand_reacts(errand, code, reaction, now);
         }
-        self.errand_done();
+        self.errand_done(errand);
         let Some(t) = self.transactions.as_deref_mut() else { return };
         t.touch(Touched::Yes);
         if let Some(job) = t.ongoing.jobs.front().filter(|job| Some(job.id) == errand.job) {
@@ -297,7 +300,7 @@ impl Engine {
         if reaction != Reaction::Done {
             return self.errand_reacts(errand, code, reaction, now);
         }
-        self.errand_done();
+        self.errand_done(errand);
         let Some(t) = self.transactions.as_deref_mut() else { return };
         t.touch(Touched::Yes);
         if t.ongoing.jobs.front().is_some_and(|job| Some(job.id) == errand.job) {
@@ -313,14 +316,14 @@ impl Engine {
         let reaction = react(errand.ask, code, t.ongoing.touched == Touched::Yes);
         match reaction {
             Reaction::Done => {
-                self.errand_done();
+                self.errand_done(errand);
                 if answer.producer_id >= 0 && answer.producer_epoch >= 0 {
                     self.take_identity(Identity { id: answer.producer_id, epoch: answer.producer_epoch });
                 }
                 self.transaction_ended();
             }
             Reaction::NothingThere => {
-                self.errand_done();
+                self.errand_done(errand);
                 if let Some(t) = self.transactions.as_deref_mut() {
                     // What was meant for it may still be under way.
                     t.bump = true;

@@ -111,7 +111,7 @@ impl Engine {
             Link::Up(_) | Link::Connecting { .. } => {}
             Link::Backoff { until } if *until > now => {
                 let until = *until;
-                self.transactions.as_deref_mut()?.not_before = Some(until);
+                self.transactions.as_deref_mut()?.line(ask).not_before = Some(until);
             }
             Link::Idle | Link::Backoff { .. } => self.connect(id, now),
         }

@@ -43,6 +43,7 @@ use crate::sync::Arc;
 use coordinator::{Coordinator, GroupCoordinator};
 use plan::{Facts, Offsets, Step, plan};
 use port::OffsetsJob;
+use rules::Ask;
 use state::State;
 
 /// What a transactional producer is told; see `transactional.id` and `transaction.timeout.ms`.
@@ -70,16 +71,34 @@ pub(crate) struct Transactions {
     features: Features,
     coordinator: Coordinator,
     group: GroupCoordinator,
-    /// A question is under way.
-    asking: bool,
-    /// Failures in a row of what is asked.
-    failures: u32,
-    not_before: Option<Instant>,
+    /// Questions to the transaction's coordinator, and to the group's: neither keeps the other back.
+    line: Line,
+    group_line: Line,
     ongoing: Ongoing,
     /// A new epoch is needed before the next transaction: what is in doubt must not land in it.
     bump: bool,
     /// Batches that broke before the sender had them, as far as is known here.
     broken: u64,
+}
+
+/// Questions to one coordinator, one at a time.
+#[derive(Debug, Default)]
+struct Line {
+    /// One is under way.
+    asking: bool,
+    /// Failures in a row.
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Line {
+    fn is_free(&self, now: Instant) -> bool {
+        !self.asking && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.not_before.filter(|_| !self.asking)
+    }
 }
 
 /// What is true of one transaction, from one end to the next.
@@ -120,9 +139,8 @@ impl Transactions {
             features: Features::default(),
             coordinator: Coordinator::default(),
             group: GroupCoordinator::default(),
-            asking: false,
-            failures: 0,
-            not_before: None,
+            line: Line::default(),
+            group_line: Line::default(),
             ongoing: Ongoing::default(),
             bump: false,
             broken: 0,
@@ -146,6 +164,18 @@ impl Transactions {
         &self.ongoing.members
     }
 
+    /// The line in which this is asked.
+    fn line(&mut self, ask: Ask) -> &mut Line {
+        if matches!(ask, Ask::CommitOffsets | Ask::FindGroup) { &mut self.group_line } else { &mut self.line }
+    }
+
+    /// Whether this may be asked now. What is not part of a transaction must not overtake what is.
+    fn may_ask(&mut self, ask: Ask, now: Instant) -> bool {
+        let beside = matches!(ask, Ask::AddPartitions | Ask::AddOffsets | Ask::CommitOffsets);
+        let alone = beside || !(self.line.asking || self.group_line.asking);
+        alone && self.line(ask).is_free(now)
+    }
+
     fn touch(&mut self, touched: Touched) {
         self.ongoing.touched = self.ongoing.touched.max(touched);
     }
@@ -166,7 +196,7 @@ impl Transactions {
     /// When something is due that no event will bring.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let unknown = self.ongoing.unknown_until.filter(|_| !self.ongoing.unknown.is_empty());
-        if self.asking { None } else { self.not_before.into_iter().chain(unknown).min() }
+        [self.line.next_due(), self.group_line.next_due(), unknown].into_iter().flatten().min()
     }
 }
 
@@ -205,17 +235,10 @@ impl Engine {
         loop {
             let Some(facts) = self.transaction_facts(now) else { return };
             let Some(t) = self.transactions.as_deref_mut() else { return };
-            if t.asking || t.not_before.is_some_and(|at| at > now) {
-                return;
-            }
             match plan(&facts) {
-                Step::Rest => {
-                    t.not_before = None;
-                    return;
-                }
-                Step::Finish => self.transaction_ended(),
-                Step::Ask(ask) if self.ask_coordinator(ask, now) => {}
-                Step::Ask(_) => return,
+                Step::Finish if !t.line.asking && !t.group_line.asking => self.transaction_ended(),
+                Step::Ask(ask) if t.may_ask(ask, now) => return self.ask_coordinator(ask, now),
+                Step::Rest | Step::Finish | Step::Ask(_) => return,
             }
         }
     }
@@ -252,8 +275,6 @@ impl Engine {
         let features = self.coordinator_features();
         let Some(t) = self.transactions.as_deref_mut() else { return };
         t.ongoing = Ongoing::default();
-        t.not_before = None;
-        t.failures = 0;
         t.choose_protocol(features);
         t.port.ended();
         // Calls that came in the meantime are looked at now.

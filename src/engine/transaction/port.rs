@@ -157,11 +157,10 @@ impl TransactionPort {
                 }
                 Move::Wait => {
                     self.refuse_on_sender_thread("begin_transaction()")?;
-                    if self.changed.wait_until(&mut inner, deadline).timed_out() {
-                        if next(inner.state, Input::Begin) == Move::Wait {
-                            let message = "begin_transaction(): the last transaction is still being aborted";
-                            return Err(inner.timed_out(message.to_owned()));
-                        }
+                    let late = self.changed.wait_until(&mut inner, deadline).timed_out();
+                    if late && next(inner.state, Input::Begin) == Move::Wait {
+                        let message = "begin_transaction(): the last transaction is still being aborted";
+                        return Err(inner.timed_out(message.to_owned()));
                     }
                 }
                 Move::Refuse(refusal) => return Err(inner.refused("begin_transaction()", refusal)),

@@ -28,9 +28,9 @@ pub(in crate::engine) struct Errand {
 }
 
 impl Engine {
-    /// Asks, if whom to ask is known and connected; `false` if something has to happen first.
-    pub(super) fn ask_coordinator(&mut self, ask: Ask, now: Instant) -> bool {
-        let Some(node) = self.reach_coordinator(ask, now) else { return false };
+    /// Asks, if whom to ask is known and connected; else sees to that.
+    pub(super) fn ask_coordinator(&mut self, ask: Ask, now: Instant) {
+        let Some(node) = self.reach_coordinator(ask, now) else { return };
         match ask {
             Ask::Init => self.ask_for_identity(node, None, now),
             Ask::Bump => {
@@ -43,7 +43,6 @@ impl Engine {
             Ask::Commit | Ask::Abort => self.ask_to_end(node, ask, now),
             Ask::FindTransaction | Ask::FindGroup => {}
         }
-        false
     }
 
     pub(super) fn send_errand<R: Request>(
@@ -54,10 +53,12 @@ impl Engine {
         errand: Errand,
         now: Instant,
     ) {
+        let ask = errand.ask;
         let sent = self.send_request(node, version, request, What::Coordinator(Box::new(errand)), now);
         if let Some(t) = self.transactions.as_deref_mut() {
-            t.asking |= sent;
-            t.not_before = None;
+            let line = t.line(ask);
+            line.asking |= sent;
+            line.not_before = None;
         }
     }
 
