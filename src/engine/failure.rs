@@ -108,6 +108,10 @@ impl Engine {
                     // Why earlier attempts failed is the best guess at why this one is not answered.
                     let error = caused(error.clone(), sent.parcel.last_error.clone());
                     let error = error.with_topic_partition(partition.entry.tp.clone());
+                    let error = match self.transactions.as_deref_mut() {
+                        Some(transactions) => transactions.batch_fails(error, sent.parcel.batch.records),
+                        None => error,
+                    };
                     let outcome = Outcome::Failed { error, records: Box::default() };
                     self.acc.complete(&partition.entry, &sent.parcel.batch, outcome);
                 }

@@ -1,7 +1,7 @@
 //! What may be sent while which transaction is open, and what it means for a transaction when a batch fails.
 
 use super::state::State;
-use super::{Protocol, Touched};
+use super::{Protocol, Touched, Transactions};
 use crate::engine::Engine;
 use crate::engine::parcel::Identity;
 use crate::error::{Error, ErrorKind};
@@ -14,6 +14,20 @@ pub(in crate::engine) enum May {
     Wait,
     /// No transaction is open, or it can only be aborted: what waits there is dropped.
     Drop,
+}
+
+impl Transactions {
+    /// A batch gets an error for its outcome; returns the error as its records are to see it.
+    pub(in crate::engine) fn batch_fails(&mut self, error: Error, records: u32) -> Error {
+        match self.port.state() {
+            State::Open | State::Committing | State::Abortable if !self.ongoing.ending => {
+                self.port.failed(&error, u64::from(records));
+                self.bump |= self.protocol == Protocol::V1;
+                error.with_requires_abort(true)
+            }
+            _ => error,
+        }
+    }
 }
 
 impl Engine {
@@ -96,14 +110,9 @@ impl Engine {
 
     /// A batch gets an error for its outcome; returns the error as its records are to see it.
     pub(in crate::engine) fn batch_fails(&mut self, error: Error, records: u32) -> Error {
-        let Some(t) = self.transactions.as_deref_mut() else { return error };
-        match t.port.state() {
-            State::Open | State::Committing | State::Abortable if !t.ongoing.ending => {
-                t.port.failed(&error, u64::from(records));
-                t.bump |= t.protocol == Protocol::V1;
-                error.with_requires_abort(true)
-            }
-            _ => error,
+        match self.transactions.as_deref_mut() {
+            Some(transactions) => transactions.batch_fails(error, records),
+            None => error,
         }
     }
 
@@ -148,6 +157,11 @@ impl Engine {
         let error = self.dropped_error();
         self.fail_everything(&error);
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        // Whoever waits for offsets is told what went wrong, since it may be the offsets.
+        let error = match t.port.cause() {
+            Some(cause) if state == State::Abortable => cause.with_requires_abort(true),
+            _ => error,
+        };
         for job in t.ongoing.jobs.drain(..) {
             t.port.job_done(job.id, Err(error.clone()));
         }
