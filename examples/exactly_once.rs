@@ -161,7 +161,10 @@ fn copy(job: &Job, interrupt_after: Option<usize>) -> Result<Producer> {
 /// A copier that was interrupted, and not dead at all, cannot write any more.
 fn check_fenced(zombie: &Producer, job: &Job) -> Result {
     let record = ProducerRecord::new(&job.output, b"from the dead".as_slice());
-    let late = zombie.send(record).map(|handle| handle.detach()).and_then(|()| zombie.commit_transaction());
+    let sent = zombie.send(record).map(|handle| handle.detach());
+    let late = sent.and_then(|()| zombie.commit_transaction());
+    // A partition's leader knows only that the epoch is old; the coordinator knows why.
+    let late = late.or_else(|e| if e.requires_abort() { zombie.abort_transaction() } else { Err(e) });
     match late {
         Err(error) if error.kind() == ErrorKind::Fenced => println!("fenced       {error}"),
         Err(error) => return Err(format!("the zombie should be fenced: {error}").into()),

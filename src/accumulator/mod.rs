@@ -435,6 +435,10 @@ impl BatchOwner for RecordAccumulator {
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
+        if error.kind() == ErrorKind::TransactionAborted {
+            // Nothing is lost: whoever aborted the transaction wanted that.
+            return;
+        }
         self.metrics.records_failed_unseen.add(u64::from(records));
         let now = crate::clock::now();
         let mut unseen = self.unseen.lock();

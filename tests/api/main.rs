@@ -27,4 +27,7 @@ mod sending;
 mod shapes;
 mod strangers;
 mod support;
+mod transactions;
+mod transactions_faults;
+mod transactions_misuse;
 mod versions;

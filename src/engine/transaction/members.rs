@@ -157,6 +157,11 @@ impl Engine {
         let error = self.dropped_error();
         self.fail_everything(&error);
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        // Whoever waits for offsets is told what went wrong, since it may be the offsets.
+        let error = match t.port.cause() {
+            Some(cause) if state == State::Abortable => cause.with_requires_abort(true),
+            _ => error,
+        };
         for job in t.ongoing.jobs.drain(..) {
             t.port.job_done(job.id, Err(error.clone()));
         }
