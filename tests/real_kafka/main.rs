@@ -31,12 +31,16 @@ mod copier;
 mod delivery;
 mod faults;
 mod fire;
+mod foreign;
 mod harness;
 mod ledger;
+mod metrics;
 mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
+mod presets;
+mod promises;
 #[path = "../../examples/support/reader.rs"]
 mod reader_of_examples;
 mod transaction_faults;
