@@ -79,7 +79,7 @@ fn run(Options { server, records }: Options) -> Result {
     };
     let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
     println!("{} at {servers}", if cluster.is_some() { "three brokers in this process" } else { "Kafka" });
-    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    let run = micros()?;
     let job = Job {
         servers,
         input: format!("exactly-once-in-{run}"),
@@ -105,6 +105,12 @@ fn run(Options { server, records }: Options) -> Result {
     }
     last.close()?;
     check(&job, records)
+}
+
+/// Names that no earlier run has used.
+#[expect(clippy::disallowed_methods, reason = "an example, not the library")]
+fn micros() -> Result<u128> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())
 }
 
 fn fill(job: &Job, records: usize) -> Result {

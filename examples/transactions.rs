@@ -60,7 +60,7 @@ fn run(server: Option<String>) -> Result {
     let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
     println!("{} at {servers}", if cluster.is_some() { "three brokers in this process" } else { "Kafka" });
     // Tells the transfers of this run from those that a real cluster has from earlier ones.
-    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    let run = micros()?;
 
     let config =
         ProducerConfig::builder(servers.split(',')).transactional_id("transactions-example").build()?;
@@ -81,6 +81,11 @@ fn run(server: Option<String>) -> Result {
     println!("aborted      {refused} transfers, after a record or two of each had been sent");
     producer.close()?;
     check(&servers, run, &done, &balances)
+}
+
+#[expect(clippy::disallowed_methods, reason = "an example, not the library")]
+fn micros() -> Result<u128> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())
 }
 
 /// Both records or neither. Each `?` here aborts the transaction, since it drops it.

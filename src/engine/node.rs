@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) throttled_until: Option<Instant>,
     /// No parcel in flight expires before.
     pub(crate) next_expiry: Option<Instant>,
+    /// When somebody else was asked about this broker, because it was silent; see `silence`.
+    pub(crate) asked_about: Option<Instant>,
 }
 
 /// The version of each API to be used with a broker; `None` where there is none in common.
@@ -103,6 +105,8 @@ pub(crate) struct InFlight {
     pub(crate) version: i16,
     pub(crate) deadline: Instant,
     pub(crate) sent: Instant,
+    /// Of the request, length included.
+    pub(crate) bytes: usize,
     pub(crate) what: What,
 }
 
@@ -159,6 +163,13 @@ impl Node {
         connection.in_flight.iter().any(|request| matches!(request.what, What::Produce { .. }))
     }
 
+    pub(crate) fn up(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => None,
+        }
+    }
+
     pub(crate) fn is_bootstrap(&self) -> bool {
         self.id < 0
     }
@@ -184,6 +195,7 @@ impl Connection {
             last_used: now,
             throttled_until: None,
             next_expiry: None,
+            asked_about: None,
         }
     }
 

@@ -234,6 +234,7 @@ impl MockCluster {
             stats.produce_requests += tally.requests;
             stats.produce_bytes += tally.bytes;
             stats.batches += tally.batches;
+            stats.compressed_batches += tally.compressed;
             stats.records += tally.records;
             stats.refused_batches += tally.refused;
         }

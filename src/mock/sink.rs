@@ -8,6 +8,7 @@
 
 use super::log::{AppendRules, PartitionLog};
 use super::state::ClusterState;
+use super::stats::is_compressed;
 use super::topology::TopicId;
 use crate::protocol::wire::{DecodeError, Reader, Writer};
 use crate::protocol::{ApiKey, ErrorCode};
@@ -34,6 +35,7 @@ pub(super) struct Sink {
 struct Counters {
     requests: AtomicU64,
     batches: AtomicU64,
+    compressed: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
@@ -44,6 +46,7 @@ struct Counters {
 pub(super) struct Tally {
     pub(super) requests: u64,
     pub(super) batches: u64,
+    pub(super) compressed: u64,
     pub(super) records: u64,
     pub(super) bytes: u64,
     pub(super) refused: u64,
@@ -82,6 +85,7 @@ impl Sink {
         Tally {
             requests: c.requests.load(Ordering::Relaxed),
             batches: c.batches.load(Ordering::Relaxed),
+            compressed: c.compressed.load(Ordering::Relaxed),
             records: c.records.load(Ordering::Relaxed),
             bytes: c.bytes.load(Ordering::Relaxed),
             refused: c.refused.load(Ordering::Relaxed),
@@ -188,6 +192,7 @@ impl Lane {
         let c = &sink.counters;
         c.requests.fetch_add(burst.requests, Ordering::Relaxed);
         c.batches.fetch_add(burst.batches, Ordering::Relaxed);
+        c.compressed.fetch_add(burst.compressed, Ordering::Relaxed);
         c.records.fetch_add(burst.records, Ordering::Relaxed);
         c.bytes.fetch_add(burst.bytes, Ordering::Relaxed);
         c.refused.fetch_add(burst.refused, Ordering::Relaxed);
@@ -284,6 +289,7 @@ impl Lane {
         };
         if let Ok((_, records)) = outcome {
             self.burst.batches += 1;
+            self.burst.compressed += u64::from(is_compressed(batch));
             self.burst.records += u64::from(records);
         } else {
             self.burst.refused += 1;

@@ -8,17 +8,21 @@
 )]
 
 mod backpressure;
+mod bad_input;
 mod callbacks;
 mod chaos;
 mod compression;
+mod events;
 mod faults;
 mod handles;
 mod harness;
 mod hostile;
 mod idempotence;
+mod leaders;
 mod lifecycle;
 mod limits;
 mod metadata;
+mod metrics;
 mod plug_ins;
 mod records;
 mod refused;
@@ -27,6 +31,7 @@ mod sending;
 mod shapes;
 mod strangers;
 mod support;
+mod timings;
 mod transactions;
 mod transactions_faults;
 mod transactions_misuse;

@@ -41,6 +41,19 @@ fn api_versions_are_the_presets() {
     }
 }
 
+/// librdkafka compresses with gzip, snappy and lz4 only where Produce is offered from version 0, and with lz4 only where
+/// there is FindCoordinator version 0.
+#[test]
+fn what_librdkafka_takes_for_a_sign_of_codecs_is_offered() {
+    for version in BrokerVersion::ALL {
+        let cluster = MockCluster::builder().version(version).discard(true).start().unwrap();
+        let response = Client::connect(&cluster, 1).call(&ApiVersionsRequest::default(), 2);
+        let min = |api: ApiKey| response.api_keys.iter().find(|k| k.api_key == api.0).map(|k| k.min_version);
+        assert_eq!(min(ApiKey::PRODUCE), Some(0), "{version}");
+        assert_eq!(min(ApiKey::FIND_COORDINATOR), Some(0), "{version}");
+    }
+}
+
 #[test]
 fn api_versions_too_new_are_answered_in_version_0() {
     for (preset, version) in [(BrokerVersion::V2_1, 3), (BrokerVersion::V4_3, 4)] {

@@ -17,20 +17,26 @@
 mod cluster;
 mod helper;
 mod java;
+mod load;
 mod logs;
 mod partitions;
+mod proxy;
 mod reader;
 mod topics;
 mod wait;
 
+mod answers;
 mod bad_input;
 mod copier;
 mod delivery;
 mod faults;
+mod fire;
 mod harness;
 mod ledger;
+mod network;
 mod numbered;
 mod placement;
+mod plug_ins;
 #[path = "../../examples/support/reader.rs"]
 mod reader_of_examples;
 mod transaction_faults;

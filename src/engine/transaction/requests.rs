@@ -7,7 +7,6 @@ use super::rules::Ask;
 use crate::engine::Engine;
 use crate::engine::node::{NodeId, What};
 use crate::engine::parcel::Identity;
-use crate::protocol::Request;
 use crate::protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
 use crate::protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -16,6 +15,7 @@ use crate::protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest,
     TxnOffsetCommitRequest,
 };
+use crate::protocol::{ApiKey, Request};
 
 /// A question under way.
 #[derive(Debug)]
@@ -25,6 +25,20 @@ pub(in crate::engine) struct Errand {
     pub(super) key: String,
     /// The offsets it is about.
     pub(super) job: Option<u64>,
+}
+
+impl Errand {
+    /// The request that it is.
+    pub(in crate::engine) fn api(&self) -> ApiKey {
+        match self.ask {
+            Ask::FindTransaction | Ask::FindGroup => ApiKey::FIND_COORDINATOR,
+            Ask::Init | Ask::Bump => ApiKey::INIT_PRODUCER_ID,
+            Ask::AddPartitions => ApiKey::ADD_PARTITIONS_TO_TXN,
+            Ask::AddOffsets => ApiKey::ADD_OFFSETS_TO_TXN,
+            Ask::CommitOffsets => ApiKey::TXN_OFFSET_COMMIT,
+            Ask::Commit | Ask::Abort => ApiKey::END_TXN,
+        }
+    }
 }
 
 impl Engine {

@@ -4,6 +4,7 @@ use super::{Answer, Handler};
 use crate::mock::fault::{Plan, When};
 use crate::mock::journal::RequestBody;
 use crate::mock::state::{Call, ClusterState, Reply, Then, encode_answer};
+use crate::mock::versions::ApiRange;
 use crate::protocol::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ErrorCode};
@@ -72,8 +73,14 @@ fn api_keys(cluster: &ClusterState) -> Vec<ApiVersion> {
     SERVED
         .iter()
         .filter_map(|&api| cluster.range_of(api))
-        .map(|r| ApiVersion { api_key: r.key, min_version: r.min, max_version: r.max })
+        .map(|r| ApiVersion { api_key: r.key, min_version: offered_from(r), max_version: r.max })
         .collect()
+}
+
+/// Every release offers Produce from version 0, the newest in words only: librdkafka compresses with gzip, snappy and lz4
+/// only where version 0 is offered (KAFKA-18659). A request in versions 0 to 2 ends the connection, as with Kafka 4.
+fn offered_from(range: ApiRange) -> i16 {
+    if range.key == ApiKey::PRODUCE.0 { 0 } else { range.min }
 }
 
 /// A version that the broker lacks is answered in version 0, with the range of ApiVersions itself.

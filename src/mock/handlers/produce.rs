@@ -11,6 +11,7 @@ use crate::mock::fault::{Plan, PlannedError, Target, When};
 use crate::mock::journal::{ProducedBatch, RequestBody};
 use crate::mock::log::{Appended, Rejection};
 use crate::mock::state::{Call, ClusterState};
+use crate::mock::stats::is_compressed;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
@@ -236,11 +237,13 @@ fn append_to_log(
         let message = format!("{in_sync} replicas in sync, min.insync.replicas={min_in_sync}");
         return Err(Rejection::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
     }
-    let appended = partition.log.append(data.records.as_deref().unwrap_or_default(), &rules)?;
+    let batch = data.records.as_deref().unwrap_or_default();
+    let appended = partition.log.append(batch, &rules)?;
     if appended.duplicate {
         cluster.stats.duplicate_batches += 1;
     } else {
         cluster.stats.batches += 1;
+        cluster.stats.compressed_batches += u64::from(is_compressed(batch));
         cluster.stats.records += u64::from(appended.records);
     }
     Ok(appended)
