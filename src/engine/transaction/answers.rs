@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::rules::{Ask, Reaction, react};
 use super::state::State;
-use super::{Errand, Line, Protocol, Touched};
+use super::{Errand, Line, Protocol, Touched, Transactions};
 use crate::engine::Engine;
 use crate::engine::backoff::{Backoff, Rng};
 use crate::engine::node::{InFlight, NodeId, What};
@@ -29,6 +29,16 @@ pub(in crate::engine) fn soon(times: u32, backoff: &Backoff, rng: &mut Rng) -> D
     match times {
         0..=SOON_TIMES => (SOON * (1 << times.saturating_sub(1).min(10))).min(SOON_MAX),
         more => backoff.after(more - SOON_TIMES, rng).max(SOON_MAX),
+    }
+}
+
+impl Transactions {
+    /// Whether an abort was refused because the coordinator has not finished the transaction before, whose end gave out
+    /// the epoch of this one: in version 2 it then calls the epoch wrong, if no broker told it of this transaction. The
+    /// question for the next epoch tells this apart from a producer that was fenced.
+    fn may_be_early(&self, code: ErrorCode) -> bool {
+        let wrong = matches!(code, ErrorCode::PRODUCER_FENCED | ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+        wrong && self.protocol == Protocol::V2 && self.ongoing.touched == Touched::Maybe
     }
 }
 
@@ -310,17 +320,31 @@ impl Engine {
         }
     }
 
+    /// The coordinator is done with the transaction. One that was aborted may need a new epoch before it is over.
+    fn coordinator_is_done(&mut self, ask: Ask) {
+        if ask == Ask::Commit {
+            return self.transaction_ended();
+        }
+        if let Some(t) = self.transactions.as_deref_mut() {
+            t.ongoing.touched = Touched::No;
+            t.ongoing.ended = true;
+        }
+    }
+
     fn end_told(&mut self, errand: &Errand, answer: &EndTxnResponse, now: Instant) {
         let code = answer.error_code;
         let Some(t) = self.transactions.as_deref_mut() else { return };
-        let reaction = react(errand.ask, code, t.ongoing.touched == Touched::Yes);
+        let reaction = match react(errand.ask, code, t.ongoing.touched == Touched::Yes) {
+            Reaction::Fatal if errand.ask == Ask::Abort && t.may_be_early(code) => Reaction::NothingThere,
+            reaction => reaction,
+        };
         match reaction {
             Reaction::Done => {
                 self.errand_done(errand);
                 if answer.producer_id >= 0 && answer.producer_epoch >= 0 {
                     self.take_identity(Identity { id: answer.producer_id, epoch: answer.producer_epoch });
                 }
-                self.transaction_ended();
+                self.coordinator_is_done(errand.ask);
             }
             Reaction::NothingThere => {
                 self.errand_done(errand);
@@ -328,7 +352,7 @@ impl Engine {
                     // What was meant for it may still be under way.
                     t.bump = true;
                 }
-                self.transaction_ended();
+                self.coordinator_is_done(errand.ask);
             }
             reaction => self.errand_reacts(errand, code, reaction, now),
         }

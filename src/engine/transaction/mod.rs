@@ -116,6 +116,8 @@ struct Ongoing {
     touched: Touched,
     /// The coordinator was told to end it.
     ending: bool,
+    /// The coordinator has aborted it.
+    ended: bool,
     /// What could not be sent any more was dropped.
     swept: bool,
 }
@@ -254,6 +256,7 @@ impl Engine {
             protocol: t.protocol,
             bump: t.bump,
             touched: t.ongoing.touched != Touched::No,
+            ended: t.ongoing.ended,
             wanted: !t.ongoing.wanted.is_empty() || t.ongoing.asks_again(now),
             offsets: t.offsets(),
             quiet,

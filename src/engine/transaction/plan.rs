@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) bump: bool,
     /// A coordinator may have something of the transaction.
     pub(crate) touched: bool,
+    /// The coordinator has aborted it.
+    pub(crate) ended: bool,
     /// Partitions wait for being made part of the transaction.
     pub(crate) wanted: bool,
     pub(crate) offsets: Offsets,
@@ -50,10 +52,15 @@ pub(crate) fn plan(facts: &Facts) -> Step {
         State::Committing => match grow(facts) {
             Some(ask) => Step::Ask(ask),
             None if !facts.quiet => Step::Rest,
-            None => end(facts, Ask::Commit),
+            // Brokers know nothing of an empty transaction.
+            None if facts.touched => Step::Ask(Ask::Commit),
+            None => Step::Finish,
         },
         State::Aborting if !facts.quiet => Step::Rest,
-        State::Aborting => end(facts, Ask::Abort),
+        State::Aborting if facts.touched => Step::Ask(Ask::Abort),
+        // What may come late must not land in the next transaction.
+        State::Aborting if facts.ended && facts.bump => Step::Ask(Ask::Bump),
+        State::Aborting => Step::Finish,
     }
 }
 
@@ -73,11 +80,6 @@ fn grow(facts: &Facts) -> Option<Ask> {
     }
 }
 
-/// Brokers know nothing of an empty transaction.
-fn end(facts: &Facts, ask: Ask) -> Step {
-    if facts.touched { Step::Ask(ask) } else { Step::Finish }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +89,7 @@ mod tests {
         protocol: Protocol::V1,
         bump: false,
         touched: true,
+        ended: false,
         wanted: false,
         offsets: Offsets::None,
         quiet: true,
@@ -94,14 +97,15 @@ mod tests {
 
     fn every_fact() -> impl Iterator<Item = Facts> {
         State::ALL.into_iter().flat_map(|state| {
-            (0..96u32).map(move |n| Facts {
+            (0..192u32).map(move |n| Facts {
                 state,
                 protocol: if n & 1 == 0 { Protocol::V1 } else { Protocol::V2 },
                 bump: n & 2 != 0,
                 touched: n & 4 != 0,
                 wanted: n & 8 != 0,
                 quiet: n & 16 != 0,
-                offsets: [Offsets::None, Offsets::NewGroup, Offsets::KnownGroup][n as usize / 32],
+                ended: n & 32 != 0,
+                offsets: [Offsets::None, Offsets::NewGroup, Offsets::KnownGroup][n as usize / 64],
             })
         })
     }
@@ -146,5 +150,16 @@ mod tests {
         let aborting = Facts { state: State::Aborting, wanted: true, ..QUIET };
         assert_eq!(plan(&aborting), Step::Ask(Ask::Abort));
         assert_eq!(plan(&Facts { touched: false, ..aborting }), Step::Finish);
+    }
+
+    #[test]
+    fn an_abort_that_leaves_something_in_doubt_raises_the_epoch_before_it_is_over() {
+        let aborting = Facts { state: State::Aborting, bump: true, ..QUIET };
+        assert_eq!(plan(&aborting), Step::Ask(Ask::Abort));
+        let aborted = Facts { touched: false, ended: true, ..aborting };
+        assert_eq!(plan(&aborted), Step::Ask(Ask::Bump));
+        assert_eq!(plan(&Facts { bump: false, ..aborted }), Step::Finish);
+        // No coordinator has heard of it.
+        assert_eq!(plan(&Facts { ended: false, ..aborted }), Step::Finish);
     }
 }
