@@ -98,6 +98,13 @@ impl PartitionLog {
         self.transactions.is_open(producer_id) && self.producers.epoch(producer_id) == Some(epoch)
     }
 
+    /// A transactional batch is about to be verified; `enrols` if that makes the partition part of the transaction.
+    pub(crate) fn verify(&mut self, batch: &RecordBatchView<'_>, enrols: bool) {
+        if let Ok(Some(stamp)) = stamp_of(batch) {
+            self.producers.verify(&stamp, enrols);
+        }
+    }
+
     /// The aborted transactions with records in `from..to`, as producer id and first offset.
     pub(crate) fn aborted_in(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
         self.transactions.aborted_in(from, to)
