@@ -14,7 +14,7 @@ use crate::protocol::{ApiKey, Request, Writer};
 
 /// A connection attempt goes over several addresses, each with its own timeout; after this many the engine stops
 /// waiting for it and treats it as failed, as where name resolution hangs.
-const SETUP_PATIENCE: u32 = 2;
+pub(crate) const SETUP_PATIENCE: u32 = 2;
 
 /// Where any broker will do, the next one is tried after this part of the set-up timeout: 1.25 s by default.
 const PARALLEL_AFTER: u32 = 8;
