@@ -97,7 +97,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     }
 
     /// Calls `listener` with what the producer does and meets: connections, requests, retries, throttling, leaders,
-    /// failures. Replaces one that was set before. Write the closure's argument with its type: `|event: &Event|`.
+    /// failures. Replaces one that was set before.
     ///
     /// It runs on a thread of its own (`kafka-monitor`), never on the one that sends. Up to 1024 events wait for it; what
     /// comes beyond that is dropped and counted ([`MetricsSnapshot::events_dropped`]). Panics are logged. There, `send`
