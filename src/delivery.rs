@@ -84,9 +84,9 @@ const NULL_SIZE: u32 = u32::MAX;
 
 impl DeliveryFuture {
     #[inline]
-    pub(crate) fn new(batch: Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
+    pub(crate) fn new(batch: &Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
         Self {
-            batch,
+            batch: batch.clone(),
             index,
             key_size: facts.key_size.unwrap_or(NULL_SIZE),
             value_size: facts.value_size.unwrap_or(NULL_SIZE),
@@ -199,7 +199,7 @@ fn resolve(batch: &Arc<BatchCompletion>, index: u32) -> (Arc<BatchCompletion>, u
 
 impl Clone for DeliveryFuture {
     fn clone(&self) -> Self {
-        let clone = Self::new(self.batch.clone(), self.index, self.facts());
+        let clone = Self::new(&self.batch, self.index, self.facts());
         if self.observed.load(Ordering::Relaxed) {
             clone.observed.store(true, Ordering::Relaxed);
         } else {

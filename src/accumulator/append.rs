@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
-use super::partition::{Append, PartitionEntry, Route, Supplies};
+use super::partition::{Append, PartitionEntry, Quick, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
@@ -125,13 +125,46 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
+        let (entry, route) = self.destination(topic, target, false)?;
+        let mut queue = entry.queue.lock();
+        let supplies = (self.limits, entry.ratio());
+        if let Quick::Done { future, notify, switch } =
+            queue.append_quickly(record, facts, route, supplies, entered)
+        {
+            if notify {
+                queue.close_open(&self.pool);
+            }
+            drop(queue);
+            if notify {
+                self.signals.partition(entry);
+                self.help_sealing(entry, wait);
+            }
+            if switch {
+                self.next_sticky(topic, &[]);
+            }
+            return Ok(future);
+        }
+        drop(queue);
+        self.append_slowly(topic, target, record, facts, wait, entered)
+    }
+
+    /// Where the record needs memory or a batch, or another partition than the first choice.
+    #[cold]
+    fn append_slowly<'r, H>(
+        &self,
+        topic: &TopicLease,
+        target: Target,
+        record: &RecordBody<'r, H>,
+        facts: RecordFacts,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error>
+    where
+        H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
+    {
         let mut switched = false;
         // Leaders whose share of memory is taken; no allocation while there is none.
         let mut crowded: Vec<i32> = Vec::new();
-        // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
-        if let Some(entry) = topic.entry() {
-            entry.mark_used();
-        }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
             let leader = entry.leader();
@@ -242,7 +275,7 @@ impl RecordAccumulator {
                         self.signals.partition(entry);
                         self.help_sealing(entry, wait);
                     }
-                    return Ok(Went::In { future: DeliveryFuture::new(completion, index, facts), switch });
+                    return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
                 Append::NeedsChunks(chunks) => {
                     if !self.supply(&mut held, chunks, wait, &may_leave)? {

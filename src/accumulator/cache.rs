@@ -3,7 +3,7 @@
 //! Thread-local, no lock: a small direct-mapped table by producer and topic name. An entry is moved out while a `send`
 //! uses it, which costs no reference count and lets user code inside that `send` send as well.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::RecordAccumulator;
 use super::topics::{TopicEntry, TopicSnapshot};
@@ -20,12 +20,12 @@ struct Cached {
 }
 
 thread_local! {
-    static TOPICS: RefCell<[Option<Cached>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
+    static TOPICS: [Cell<Option<Box<Cached>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
 }
 
 /// A topic for the time of one `send`; goes back into the thread's table when dropped.
 pub(crate) struct TopicLease {
-    cached: Option<Cached>,
+    cached: Option<Box<Cached>>,
     slot: usize,
 }
 
@@ -34,7 +34,7 @@ impl TopicLease {
     #[inline]
     pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
         let slot = slot_of(acc.id, name);
-        let cached = TOPICS.try_with(|t| t.try_borrow_mut().ok().and_then(|mut t| t[slot].take())).ok()??;
+        let cached = TOPICS.try_with(|t| t[slot].take()).ok()??;
         let current =
             cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
         if !current {
@@ -51,7 +51,7 @@ impl TopicLease {
         snapshot: Arc<TopicSnapshot>,
     ) -> Self {
         let slot = slot_of(acc.id, &entry.name);
-        Self { cached: Some(Cached { producer: acc.id, epoch, entry, snapshot }), slot }
+        Self { cached: Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot })), slot }
     }
 
     #[inline]
@@ -70,11 +70,7 @@ impl Drop for TopicLease {
     fn drop(&mut self) {
         let cached = self.cached.take();
         // While a thread ends its table may be gone; then there is nothing to remember.
-        let _ = TOPICS.try_with(|t| {
-            if let Ok(mut t) = t.try_borrow_mut() {
-                t[self.slot] = cached;
-            }
-        });
+        let _ = TOPICS.try_with(|t| t[self.slot].set(cached));
     }
 }
 

@@ -95,11 +95,6 @@ impl MemoryPool {
         self.chunk_size
     }
 
-    /// Whether `chunks` could ever be lent at once.
-    pub(crate) fn can_ever_lend(&self, chunks: usize) -> bool {
-        chunks.saturating_mul(self.chunk_size) <= self.total
-    }
-
     pub(crate) fn total(&self) -> usize {
         self.total
     }

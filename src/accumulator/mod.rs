@@ -71,6 +71,7 @@ pub(crate) struct RecordAccumulator {
     pub(crate) id: u64,
     settings: Settings,
     limits: SizeLimits,
+    longest_record: usize,
     pool: Arc<MemoryPool>,
     pub(crate) signals: Signals,
     pub(crate) unfinished: Unfinished,
@@ -115,6 +116,7 @@ impl RecordAccumulator {
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
+            longest_record: settings.buffer_memory / chunk_size * chunk_size,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
             signals: Signals::default(),
             unfinished: Unfinished::default(),
@@ -145,9 +147,10 @@ impl RecordAccumulator {
         let _ = self.availability_timeout.set(timeout);
     }
 
-    /// Whether a record of this upper bound could ever be held.
-    pub(crate) fn can_hold(&self, upper_bound: usize) -> bool {
-        self.pool.can_ever_lend(upper_bound.div_ceil(self.pool.chunk_size()))
+    /// The longest record, by its upper bound, that could ever be held.
+    #[inline]
+    pub(crate) fn longest_record(&self) -> usize {
+        self.longest_record
     }
 
     pub(crate) fn is_closed(&self) -> bool {

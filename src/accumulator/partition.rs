@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
 use super::memory::{Chunk, MemoryPool, NO_LEADER};
-use crate::delivery::BatchCompletion;
+use crate::delivery::{BatchCompletion, DeliveryFuture, Place, RecordFacts};
 use crate::protocol::record::{PlacedRecord, RecordBody};
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -102,17 +102,23 @@ pub(crate) struct PartitionQueue {
     pub(super) closed: bool,
 }
 
+/// Its own function, so that nobody computes it who does not compress.
+#[cold]
+fn scaled(len: usize, ratio: f32) -> usize {
+    (len as f32 * ratio) as usize
+}
+
 #[derive(Debug)]
 enum Slot {
     Closed(ClosedBatch),
     /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
-    Sealing(Place),
+    Sealing(Marker),
     Sealed(Batch),
 }
 
 /// Where a batch belongs that is being compressed outside the queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Marker {
     /// Tells apart batches that were begun within one tick of the clock.
     ticket: u64,
     created: Instant,
@@ -182,7 +188,59 @@ pub(crate) enum Peek {
     },
 }
 
+/// What became of an attempt to append without any supplies.
+pub(super) enum Quick {
+    Done {
+        future: DeliveryFuture,
+        /// The batch is full and closed now: the sender should look.
+        notify: bool,
+        /// Records without a key should go elsewhere from now on.
+        switch: bool,
+    },
+    /// Not so simple: [`PartitionQueue::try_append`] knows more.
+    No,
+}
+
 impl PartitionQueue {
+    /// The usual case, with as little as it takes: there is a batch, and the record fits into its current chunk.
+    #[inline(always)]
+    pub(super) fn append_quickly<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        facts: RecordFacts,
+        route: Route,
+        (limits, ratio): (SizeLimits, f32),
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Quick
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let (false, Some(open)) = (self.closed, &mut self.open) else { return Quick::No };
+        let placed = open.place(record, facts.timestamp);
+        let len = placed.encoded_len();
+        if !open.is_roomy_for(len) {
+            return Quick::No;
+        }
+        let index = open.push_roomy(placed, len, facts.timestamp);
+        entered(Place::new(open.completion(), index, facts));
+        let future = DeliveryFuture::new(open.completion(), index, facts);
+        let notify = open.is_full();
+        let switch = route != Route::Fixed && self.wears_out(len, limits, ratio, notify);
+        Quick::Done { future, notify, switch }
+    }
+
+    /// Counts what records without a key bring, and says when they should go elsewhere. Twice the size of a batch, since
+    /// a batch that is full counts on its own and one that lingers may stay small.
+    #[inline(always)]
+    fn wears_out(&mut self, len: usize, limits: SizeLimits, ratio: f32, full: bool) -> bool {
+        self.sticky_bytes += if ratio >= 1.0 { len } else { scaled(len, ratio) };
+        let switch = self.sticky_bytes >= 2 * limits.batch_size || full;
+        if switch {
+            self.sticky_bytes = 0;
+        }
+        switch
+    }
+
     #[inline(always)]
     pub(super) fn try_append<'a, H>(
         &mut self,
@@ -201,7 +259,7 @@ impl PartitionQueue {
         if let Some(open) = &self.open {
             let placed = open.place(record, timestamp);
             let len = placed.encoded_len();
-            match open.fit(len, s.limits, s.ratio, s.spare.len()) {
+            match open.fit(len, s.spare.len()) {
                 Fit::Yes => return self.push((placed, len), timestamp, route, s, notify),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
@@ -237,7 +295,13 @@ impl PartitionQueue {
         }
         let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notify } };
         let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notify } };
-        let open = self.open.insert(OpenBatch::new(first, s.pool.chunk_size(), timestamp, life));
+        let open = self.open.insert(OpenBatch::new(
+            first,
+            s.pool.chunk_size(),
+            (s.limits, s.ratio),
+            timestamp,
+            life,
+        ));
         let placed = open.place(record, timestamp);
         let len = placed.encoded_len();
         self.push((placed, len), timestamp, route, s, true)
@@ -259,24 +323,17 @@ impl PartitionQueue {
         let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notify } };
         let index = open.push(placed, len, timestamp, s.spare);
         let completion = open.completion().clone();
-        if open.is_full(s.limits, s.ratio) {
+        let full = open.is_full();
+        if full {
             self.close_open(s.pool);
             notify = true;
         }
-        let mut switch = false;
-        if route != Route::Fixed {
-            // Twice the size, since a batch that is full counts on its own and one that lingers may stay small.
-            self.sticky_bytes += (len as f32 * s.ratio) as usize;
-            switch = self.sticky_bytes >= 2 * s.limits.batch_size || self.open.is_none();
-            if switch {
-                self.sticky_bytes = 0;
-            }
-        }
+        let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
         Append::Done { completion, index, notify, switch }
     }
 
     #[cold]
-    fn close_open(&mut self, pool: &Arc<MemoryPool>) {
+    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>) {
         if let Some(open) = self.open.take() {
             self.slots.push_back(Slot::Closed(open.close(pool)));
         }
@@ -325,11 +382,11 @@ impl PartitionQueue {
     }
 
     /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
-    pub(super) fn take_to_seal(&mut self) -> Option<(Place, ClosedBatch)> {
+    pub(super) fn take_to_seal(&mut self) -> Option<(Marker, ClosedBatch)> {
         let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
         let Slot::Closed(batch) = slot else { return None };
         let place =
-            Place { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
+            Marker { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
         self.next_ticket += 1;
         match std::mem::replace(slot, Slot::Sealing(place)) {
             Slot::Closed(batch) => Some((place, batch)),
@@ -338,7 +395,7 @@ impl PartitionQueue {
     }
 
     /// Puts the compressed batch where it was taken from.
-    pub(super) fn put_sealed(&mut self, place: Place, batch: Batch) {
+    pub(super) fn put_sealed(&mut self, place: Marker, batch: Batch) {
         let own = |s: &&mut Slot| matches!(s, Slot::Sealing(p) if p.ticket == place.ticket);
         if let Some(slot) = self.slots.iter_mut().find(own) {
             *slot = Slot::Sealed(batch);
@@ -346,7 +403,7 @@ impl PartitionQueue {
     }
 
     /// Gives up the place of a batch whose compression panicked.
-    pub(super) fn forget_sealing(&mut self, place: Place) {
+    pub(super) fn forget_sealing(&mut self, place: Marker) {
         self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
     }
 

@@ -281,7 +281,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         let (partition, facts) = self.place(&mut record)?;
         let tp = TopicPartition::new(record.topic(), partition);
         let batch = Arc::new(BatchCompletion::new(tp, 0, self.owner.clone()));
-        let handle = DeliveryFuture::new(batch.clone(), 0, facts);
+        let handle = DeliveryFuture::new(&batch, 0, facts);
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::new(ErrorKind::Closed, "the producer was closed meanwhile"));

@@ -85,6 +85,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             status,
             sender,
             callbacks,
+            uses_scratch: AtomicBool::new(false),
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
         })

@@ -5,7 +5,7 @@
 //! interceptors' notice.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::KafkaProducer;
@@ -18,8 +18,10 @@ use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, TypedRec
 use crate::protocol::record::RecordBody;
 use crate::record::{Headers, ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
+use crate::sync::atomic::Ordering;
 
-/// Buffers that serializers append to, one pair per thread, reused from record to record.
+/// Buffers that serializers append to, one pair per thread, reused from record to record. Empty ones cost nothing: a
+/// producer whose serializers lend what they are given never touches the thread's.
 #[derive(Default)]
 struct Scratch {
     key: Vec<u8>,
@@ -30,25 +32,29 @@ struct Scratch {
 const KEEP_SCRATCH: usize = 64 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { key: Vec::new(), value: Vec::new() }) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
 impl Scratch {
-    /// The thread's buffers. A `send` inside a serializer finds empty ones.
-    fn take() -> Self {
-        SCRATCH
-            .try_with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default())
-            .unwrap_or_default()
+    /// The thread's buffers. A `send` inside a serializer finds none and makes its own.
+    #[cold]
+    fn take() -> Box<Self> {
+        SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default()
     }
 
-    fn put_back(mut self) {
+    #[cold]
+    fn put_back(mut self: Box<Self>) {
         for buffer in [&mut self.key, &mut self.value] {
             buffer.clear();
             if buffer.capacity() > KEEP_SCRATCH {
                 *buffer = Vec::new();
             }
         }
-        let _ = SCRATCH.try_with(|s| s.try_borrow_mut().map(|mut s| *s = self));
+        let _ = SCRATCH.try_with(|s| s.set(Some(self)));
+    }
+
+    fn is_used(&self) -> bool {
+        self.key.capacity() + self.value.capacity() > 0
     }
 }
 
@@ -102,8 +108,28 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     ) -> Result<DeliveryFuture, Error> {
         self.status.check()?;
         let topic = self.topic(record, wait)?;
-        let mut scratch = Scratch::take();
+        if self.uses_scratch.load(Ordering::Relaxed) {
+            return self.enter_with_scratch(record, &topic, wait, entered);
+        }
+        let mut scratch = Scratch::default();
         let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);
+        if scratch.is_used() {
+            self.uses_scratch.store(true, Ordering::Relaxed);
+            Box::new(scratch).put_back();
+        }
+        result
+    }
+
+    #[cold]
+    fn enter_with_scratch(
+        &self,
+        record: &mut ProducerRecord<'_, K, V>,
+        topic: &TopicLease,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
+        let mut scratch = Scratch::take();
+        let result = self.serialize_and_append(record, topic, &mut scratch, wait, entered);
         scratch.put_back();
         result
     }
@@ -264,14 +290,19 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
 
     #[inline]
     fn check_size(&self, topic: &str, upper_bound: usize) -> Result<(), Error> {
-        if upper_bound > self.max_request_size {
-            return Err(too_large(topic, upper_bound, "max.request.size", self.max_request_size));
-        }
-        if !self.acc.can_hold(upper_bound) {
-            let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
-            return Err(too_large(topic, upper_bound, "buffer.memory", total));
+        if upper_bound > self.max_request_size.min(self.acc.longest_record()) {
+            return Err(self.too_large(topic, upper_bound));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn too_large(&self, topic: &str, upper_bound: usize) -> Error {
+        if upper_bound > self.max_request_size {
+            return too_large(topic, upper_bound, "max.request.size", self.max_request_size);
+        }
+        let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
+        too_large(topic, upper_bound, "buffer.memory", total)
     }
 
     pub(super) fn known_partitions(&self, topic: &str, wait: Wait<'_>) -> Result<Vec<PartitionInfo>, Error> {
@@ -287,7 +318,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 }
 
-#[cold]
 fn too_large(topic: &str, size: usize, key: &str, limit: usize) -> Error {
     let message = format!(
         "topic {topic}: the record takes up to {size} bytes before compression, more than {key} ({limit})"

@@ -45,7 +45,8 @@ pub struct StackBuffer {
 }
 
 impl StackBuffer {
-    const CAPACITY: usize = 40;
+    /// How much it holds.
+    pub const CAPACITY: usize = 40;
 
     /// An empty buffer.
     #[inline]
@@ -84,12 +85,39 @@ impl StackBuffer {
 
     /// Adds an unsigned varint.
     #[inline]
-    pub fn unsigned(&mut self, mut value: u64) {
+    pub fn unsigned(&mut self, value: u64) {
+        // Nearly every length and delta takes one byte or two.
+        if value < 0x80 {
+            self.byte(value as u8);
+        } else if value < 0x4000 {
+            let both = (value & 0x7f) | 0x80 | (value & 0x3f80) << 1;
+            match self.bytes.get_mut(self.len..self.len + 2) {
+                Some(slots) => {
+                    slots.copy_from_slice(&(both as u16).to_le_bytes());
+                    self.len += 2;
+                }
+                None => debug_assert!(false, "stack buffer is full"),
+            }
+        } else {
+            self.long(value);
+        }
+    }
+
+    fn long(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.byte((value & 0x7f) as u8 | 0x80);
             value >>= 7;
         }
         self.byte(value as u8);
+    }
+
+    /// Appends the contents to `out` by copying the whole buffer and cutting off what is too much: a copy of a fixed
+    /// size costs no call. `out` needs [`CAPACITY`](Self::CAPACITY) bytes of room, or it grows.
+    #[inline]
+    pub fn put_whole(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 

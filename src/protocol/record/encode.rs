@@ -14,6 +14,33 @@ const MAX_RECORD_OVERHEAD: usize = 21;
 pub trait RecordSink {
     /// Appends all of `bytes`.
     fn put(&mut self, bytes: &[u8]);
+
+    /// Appends the small fields between payloads.
+    #[inline]
+    fn put_frame(&mut self, frame: &StackBuffer) {
+        self.put(frame.as_slice());
+    }
+}
+
+/// A `Vec` with room for what is put and for [`RoomySink::SPARE`] bytes more, which makes small pieces cheaper.
+#[derive(Debug)]
+pub struct RoomySink<'v>(pub &'v mut Vec<u8>);
+
+impl RoomySink<'_> {
+    /// Bytes that must be free behind the last one put, or the vector grows.
+    pub const SPARE: usize = StackBuffer::CAPACITY;
+}
+
+impl RecordSink for RoomySink<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn put_frame(&mut self, frame: &StackBuffer) {
+        frame.put_whole(self.0);
+    }
 }
 
 impl RecordSink for Vec<u8> {
@@ -126,9 +153,7 @@ where
                 put_field(&mut frame, sink, value);
             }
         }
-        if !frame.as_slice().is_empty() {
-            sink.put(frame.as_slice());
-        }
+        sink.put_frame(&frame);
     }
 }
 
@@ -140,7 +165,7 @@ fn put_field<S: RecordSink + ?Sized>(frame: &mut StackBuffer, sink: &mut S, fiel
         return;
     };
     put_len(frame, bytes.len());
-    sink.put(frame.as_slice());
+    sink.put_frame(frame);
     sink.put(bytes);
     frame.clear();
 }
