@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;
-use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, RecordBody, RoomySink};
+use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, ROOM_BEHIND, RecordBody};
 use crate::sync::Arc;
 
 /// What a new batch needs that is made outside the partition's lock.
@@ -123,12 +123,12 @@ impl OpenBatch {
     #[inline]
     pub(super) fn is_roomy_for(&self, len: usize) -> bool {
         self.len + len <= self.raw_limit
-            && len + RoomySink::SPARE <= self.chunks.room()
+            && len + ROOM_BEHIND <= self.chunks.room()
             && self.count < i32::MAX as u32
     }
 
     /// As [`push`](Self::push), where [`is_roomy_for`](Self::is_roomy_for) holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_roomy<'a, H>(
         &mut self,
         placed: PlacedRecord<'_, 'a, H>,
@@ -139,7 +139,7 @@ impl OpenBatch {
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
         let index = self.count;
-        placed.write(&mut RoomySink(self.chunks.current()));
+        placed.write_roomy(self.chunks.current());
         self.len += len;
         self.count += 1;
         self.max_timestamp = self.max_timestamp.max(timestamp);

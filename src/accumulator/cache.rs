@@ -31,7 +31,7 @@ pub(crate) struct TopicLease {
 
 impl TopicLease {
     /// What this thread remembers of the topic, if that is still current.
-    #[inline]
+    #[inline(always)]
     pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
         let slot = slot_of(acc.id, name);
         let cached = TOPICS.try_with(|t| t[slot].take()).ok()??;
@@ -75,14 +75,25 @@ impl Drop for TopicLease {
 }
 
 /// Cheap and only has to spread: names that share a slot replace one another.
-#[inline]
+#[inline(always)]
 fn slot_of(producer: u64, name: &str) -> usize {
     let bytes = name.as_bytes();
     let word = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(31),
-        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        _ => short_word(bytes),
     };
     let mut h = (producer ^ (bytes.len() as u64) << 32 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     h ^= h >> 32;
     (h as usize) % SLOTS
+}
+
+/// The same for names of up to seven bytes.
+#[inline(always)]
+fn short_word(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }

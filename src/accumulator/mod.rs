@@ -31,7 +31,7 @@ pub(crate) use signals::{Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
-use crate::delivery::{BatchCompletion, BatchOwner, Outcome, PendingCallbacks, SplitPart};
+use crate::delivery::{BatchCompletion, BatchOwner, Outcome, OwnerRef, PendingCallbacks, SplitPart};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::partitioner::PartitionInfo;
@@ -160,7 +160,7 @@ impl RecordAccumulator {
     // ---- application threads: topics ------------------------------------
 
     /// The topic for one `send`, if this thread remembers it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
         TopicLease::remembered(self, name)
     }
@@ -393,8 +393,8 @@ impl RecordAccumulator {
 
     /// A completion for a new batch of this partition.
     pub(crate) fn new_completion(&self, entry: &PartitionEntry) -> Option<Arc<BatchCompletion>> {
-        let owner: Arc<dyn BatchOwner> = self.own.get()?.upgrade()?;
-        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
+        let owner = self.own.get()?.clone();
+        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, OwnerRef::new(owner, self.id))))
     }
 }
 
@@ -435,10 +435,6 @@ impl BatchOwner for RecordAccumulator {
             target: "kafka_producer::delivery",
             "{records} record(s) for {tp} failed and nobody waited for them ({before} more since the last line): {error}"
         );
-    }
-
-    fn id(&self) -> u64 {
-        self.id
     }
 }
 

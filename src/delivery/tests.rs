@@ -20,17 +20,19 @@ impl BatchOwner for Owner {
     fn failed_unseen(&self, _: &TopicPartition, _: &Error, records: u32) {
         *self.unseen.lock() += records;
     }
-    fn id(&self) -> u64 {
-        77
-    }
 }
 
 const FACTS: RecordFacts = RecordFacts { timestamp: 5, key_size: None, value_size: Some(3) };
 
 fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
     let owner = Arc::new(Owner::default());
-    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
     (owner, Arc::new(completion))
+}
+
+fn owner_ref(owner: &Arc<Owner>) -> OwnerRef {
+    let owner: std::sync::Weak<dyn BatchOwner> = Arc::downgrade(owner) as _;
+    OwnerRef::new(owner, 77)
 }
 
 fn delivered(base: i64) -> Outcome {
@@ -91,7 +93,7 @@ fn handles_and_callbacks_follow_a_split() {
     let handle = DeliveryFuture::new(&parent, 5, FACTS);
     DeliveryFuture::new(&parent, 4, FACTS).on_complete(|_| {});
     let part = |first| {
-        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
         SplitPart { first, completion: Arc::new(completion) }
     };
     let (a, b) = (part(0), part(4));
@@ -195,7 +197,7 @@ fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
     }
     let late = DeliveryFuture::new(&parent, 3, FACTS);
     let part = |first| {
-        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
         SplitPart { first, completion: Arc::new(completion) }
     };
     let (a, b) = (part(0), part(2));
@@ -256,7 +258,7 @@ fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
             }
             let parts: Vec<_> = (0..4)
                 .map(|first| {
-                    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+                    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
                     SplitPart { first, completion: Arc::new(completion) }
                 })
                 .collect();

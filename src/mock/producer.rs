@@ -11,7 +11,7 @@ use super::calls::{Calls, Operation};
 use crate::api::Producer;
 use crate::clock;
 use crate::delivery::{
-    BatchCompletion, BatchOwner, Callback, DeliveryFuture, Outcome, PendingCallbacks, RecordFacts,
+    BatchCompletion, BatchOwner, Callback, DeliveryFuture, Outcome, OwnerRef, PendingCallbacks, RecordFacts,
 };
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, MetricsSnapshot};
@@ -20,7 +20,7 @@ use crate::partitioner::{
 };
 use crate::record::{ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 
 /// A [`Producer`] for unit tests: no broker, no thread, no waiting.
 ///
@@ -280,7 +280,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         let mut record = record.into_owned();
         let (partition, facts) = self.place(&mut record)?;
         let tp = TopicPartition::new(record.topic(), partition);
-        let batch = Arc::new(BatchCompletion::new(tp, 0, self.owner.clone()));
+        let owner: Weak<dyn BatchOwner> = Arc::downgrade(&self.owner) as _;
+        // No thread is marked as a mock's callback thread, and producers number themselves from 1.
+        let owner = OwnerRef::new(owner, 0);
+        let batch = Arc::new(BatchCompletion::new(tp, 0, owner));
         let handle = DeliveryFuture::new(&batch, 0, facts);
         let mut state = self.state.lock();
         if state.closed {
@@ -461,10 +464,5 @@ impl BatchOwner for Owner {
 
     fn failed_unseen(&self, _: &TopicPartition, _: &Error, records: u32) {
         self.metrics.records_failed_unseen.add(u64::from(records));
-    }
-
-    /// No thread is marked as a mock's callback thread, and producers number themselves from 1.
-    fn id(&self) -> u64 {
-        0
     }
 }

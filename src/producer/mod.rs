@@ -67,6 +67,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    /// Both serializers are the library's own and cannot panic.
+    trusted: bool,
     /// A serializer has written into its scratch buffer, so they are worth keeping.
     uses_scratch: AtomicBool,
     close_called: AtomicBool,

@@ -45,8 +45,7 @@ pub struct StackBuffer {
 }
 
 impl StackBuffer {
-    /// How much it holds.
-    pub const CAPACITY: usize = 40;
+    const CAPACITY: usize = 40;
 
     /// An empty buffer.
     #[inline]
@@ -85,38 +84,54 @@ impl StackBuffer {
 
     /// Adds an unsigned varint.
     #[inline]
-    pub fn unsigned(&mut self, value: u64) {
-        // Nearly every length and delta takes one byte or two.
-        if value < 0x80 {
-            self.byte(value as u8);
-        } else if value < 0x4000 {
-            let both = (value & 0x7f) | 0x80 | (value & 0x3f80) << 1;
-            match self.bytes.get_mut(self.len..self.len + 2) {
-                Some(slots) => {
-                    slots.copy_from_slice(&(both as u16).to_le_bytes());
-                    self.len += 2;
-                }
-                None => debug_assert!(false, "stack buffer is full"),
-            }
-        } else {
-            self.long(value);
-        }
-    }
-
-    fn long(&mut self, mut value: u64) {
+    pub fn unsigned(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.byte((value & 0x7f) as u8 | 0x80);
             value >>= 7;
         }
         self.byte(value as u8);
     }
+}
 
-    /// Appends the contents to `out` by copying the whole buffer and cutting off what is too much: a copy of a fixed
-    /// size costs no call. `out` needs [`CAPACITY`](Self::CAPACITY) bytes of room, or it grows.
-    #[inline]
-    pub fn put_whole(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        out.extend_from_slice(&self.bytes);
+/// A few short varints in one register, lowest byte first, so that they reach their destination in one store.
+///
+/// Values are below [`LIMIT`](Self::LIMIT), so that each takes three bytes at most; it holds eight bytes, and what does
+/// not fit is lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackedVarints {
+    bits: u64,
+    len: u32,
+}
+
+impl PackedVarints {
+    /// The first value that does not go in.
+    pub const LIMIT: u64 = 1 << 21;
+    /// How many bytes it holds, and how many [`put`](Self::put) writes.
+    pub const CAPACITY: usize = 8;
+
+    /// Adds an unsigned varint. At most two go in besides one byte or two.
+    #[inline(always)]
+    pub fn add(&mut self, value: u64) {
+        debug_assert!(value < Self::LIMIT && self.len <= 5);
+        let (second, third) = (u64::from(value >= 0x80), u64::from(value >= 0x4000));
+        let spread = value & 0x7f | (value & 0x3f80) << 1 | (value & 0x1f_c000) << 2;
+        self.bits |= (spread | second << 7 | third << 15) << (8 * self.len);
+        self.len += 1 + (second + third) as u32;
+    }
+
+    /// Adds one byte.
+    #[inline(always)]
+    pub fn byte(&mut self, byte: u8) {
+        self.bits |= u64::from(byte) << (8 * self.len);
+        self.len += 1;
+    }
+
+    /// Appends the contents to `out` by storing all eight bytes and cutting off what is too much: `out` needs that much
+    /// room, or it grows.
+    #[inline(always)]
+    pub fn put(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        out.extend_from_slice(&self.bits.to_le_bytes());
         out.truncate(end);
     }
 }
@@ -202,6 +217,23 @@ fn read_long(input: &[u8], max_len: usize) -> Option<(u64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packed_varints_are_the_same_bytes() {
+        let edges = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, PackedVarints::LIMIT - 1];
+        for (first, second) in edges.iter().flat_map(|a| edges.iter().map(move |b| (*a, *b))) {
+            let (mut packed, mut plain) = (PackedVarints::default(), StackBuffer::new());
+            packed.add(first);
+            packed.byte(7);
+            packed.add(second);
+            plain.unsigned(first);
+            plain.byte(7);
+            plain.unsigned(second);
+            let mut out = vec![9];
+            packed.put(&mut out);
+            assert_eq!(out[1..], *plain.as_slice());
+        }
+    }
 
     fn edges() -> impl Iterator<Item = i64> {
         (0..64).flat_map(|bit| {
