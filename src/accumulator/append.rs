@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
-use super::partition::{Append, PartitionEntry, Quick, Route, Supplies};
+use super::partition::{Append, Notice, PartitionEntry, Quick, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
@@ -133,11 +133,11 @@ impl RecordAccumulator {
         {
             if notify {
                 queue.close_open(&self.pool);
-            }
-            drop(queue);
-            if notify {
-                self.signals.partition(entry);
-                self.help_sealing(entry, wait);
+                let waiting = queue.waiting();
+                drop(queue);
+                self.announce(entry, Notice::Closed(waiting), wait);
+            } else {
+                drop(queue);
             }
             if switch {
                 self.next_sticky(topic, &[]);
@@ -270,11 +270,8 @@ impl RecordAccumulator {
             }
             drop(queue);
             match result {
-                Append::Done { completion, index, notify, switch } => {
-                    if notify {
-                        self.signals.partition(entry);
-                        self.help_sealing(entry, wait);
-                    }
+                Append::Done { completion, index, notice, switch } => {
+                    self.announce(entry, notice, wait);
                     return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
                 Append::NeedsChunks(chunks) => {
@@ -282,11 +279,9 @@ impl RecordAccumulator {
                         return Ok(Went::Crowded);
                     }
                 }
-                Append::NeedsBatch { chunks, notify } => {
+                Append::NeedsBatch { chunks, notice } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
-                    if notify {
-                        self.signals.partition(entry);
-                    }
+                    self.announce(entry, notice, Wait::Never);
                     if !self.supply(&mut held, chunks, wait, &may_leave)? {
                         return Ok(Went::Crowded);
                     }
@@ -294,14 +289,25 @@ impl RecordAccumulator {
                         held.fresh = Some(self.fresh(entry)?);
                     }
                 }
-                Append::Switch => {
-                    self.signals.partition(entry);
-                    self.help_sealing(entry, wait);
+                Append::Switch(waiting) => {
+                    self.announce(entry, Notice::Closed(waiting), wait);
                     return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
             }
         }
+    }
+
+    /// Tells the sender what happened in a partition, and lends it a hand.
+    fn announce(&self, entry: &Arc<PartitionEntry>, notice: Notice, wait: Wait<'_>) {
+        match notice {
+            Notice::Nothing => return,
+            Notice::Begun(created) => {
+                self.signals.begun(entry, clock::deadline(created, self.settings.linger));
+            }
+            Notice::Closed(waiting) => self.signals.closed(entry, waiting),
+        }
+        self.help_sealing(entry, wait);
     }
 
     fn fresh(&self, entry: &PartitionEntry) -> Result<Fresh, Error> {

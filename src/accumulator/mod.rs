@@ -27,7 +27,7 @@ pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use partition::{PartitionEntry, Peek};
-pub(crate) use signals::{Pending, Signals};
+pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
@@ -62,6 +62,18 @@ const CHUNK_SIZE: usize = 16 * 1024;
 const MIN_CHUNK_SIZE: usize = 256;
 /// With a codec a batch may hold this many times `batch.size` before compression.
 const RAW_CAP: usize = 4;
+
+/// Requests of so many bytes are large enough: larger ones cost hardly less a byte.
+const WORTH_SENDING: usize = 128 * 1024;
+/// Not more batches than this are waited for.
+const MAX_GATHER: usize = 8;
+
+/// How many full batches make a request worth sending while another one is under way. A codec has better things to do
+/// than to wait: it compresses while they are.
+fn gather(settings: &Settings) -> usize {
+    let compresses = settings.compression.codec() != CompressionType::None;
+    if compresses { 1 } else { (WORTH_SENDING / settings.batch_size.max(1)).clamp(1, MAX_GATHER) }
+}
 
 /// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
 pub(crate) type CallbackSink = Box<dyn Fn(PendingCallbacks, Option<Arc<Body>>) + Send + Sync>;
@@ -118,7 +130,7 @@ impl RecordAccumulator {
             limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
             longest_record: settings.buffer_memory / chunk_size * chunk_size,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
-            signals: Signals::default(),
+            signals: Signals::new(gather(&settings)),
             unfinished: Unfinished::default(),
             topics: TopicTable::default(),
             sealer: Sealer::new(settings.compression, cores),
@@ -273,10 +285,30 @@ impl RecordAccumulator {
 
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
-        let pressed = self.pressure.load(Ordering::SeqCst) > 0;
-        entry.queue.lock().peek(now, self.settings.linger, |open| {
-            pressed || open.completion().is_urgent() || self.unfinished.is_flushing(open.generation())
-        })
+        entry
+            .queue
+            .lock()
+            .peek(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
+    /// since a second batch stands behind it, which takes a request of its own, or its time has come.
+    pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
+        entry
+            .queue
+            .lock()
+            .may_wait(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Whether linger is over for a batch, however long it has lasted.
+    fn is_pressing(&self, batch: &BatchCompletion, generation: u64) -> bool {
+        self.pressure.load(Ordering::SeqCst) > 0
+            || batch.is_urgent()
+            || self.unfinished.is_flushing(generation)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        self.settings.linger
     }
 
     /// Bytes the front batch will take at most, if that is known before it is taken.
@@ -303,6 +335,8 @@ impl RecordAccumulator {
                 },
             };
             self.unfinished.taken(batch.records);
+            // Who waits from now on need not tell anybody.
+            batch.completion.set_urgent();
             return Some(batch);
         }
     }
@@ -404,7 +438,10 @@ pub(crate) fn closed_error() -> Error {
 
 impl BatchOwner for RecordAccumulator {
     fn hurry(&self, partition: u32) {
-        self.signals.hurry(partition);
+        // Without linger the sender was told when the batch was begun.
+        if !self.settings.linger.is_zero() {
+            self.signals.hurry(partition);
+        }
     }
 
     fn call_back(&self, callbacks: PendingCallbacks) {

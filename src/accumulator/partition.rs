@@ -125,26 +125,34 @@ pub(super) struct Marker {
     records: u32,
 }
 
+/// What the sender should be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Notice {
+    Nothing,
+    /// A batch was begun, then.
+    Begun(Instant),
+    /// A batch is full; so many wait now.
+    Closed(usize),
+}
+
 /// What became of an attempt to append.
 pub(super) enum Append {
     Done {
         completion: Arc<BatchCompletion>,
         index: u32,
-        /// The sender should look.
-        notify: bool,
+        notice: Notice,
         /// Records without a key should go elsewhere from now on.
         switch: bool,
     },
     /// Come back with this many chunks, and with what a new batch needs.
     NeedsBatch {
         chunks: usize,
-        /// The sender should look: the batch that was open is full and closed now.
-        notify: bool,
+        notice: Notice,
     },
     /// Come back with this many more chunks.
     NeedsChunks(usize),
-    /// The open batch was full and is closed now; a record without a key goes elsewhere.
-    Switch,
+    /// The open batch was full and is closed now, one of so many; a record without a key goes elsewhere.
+    Switch(usize),
     Closed,
 }
 
@@ -255,24 +263,24 @@ impl PartitionQueue {
         if self.closed {
             return Append::Closed;
         }
-        let mut notify = false;
+        let mut notice = Notice::Nothing;
         if let Some(open) = &self.open {
             let placed = open.place(record, timestamp);
             let len = placed.encoded_len();
             match open.fit(len, s.spare.len()) {
-                Fit::Yes => return self.push((placed, len), timestamp, route, s, notify),
+                Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
                     self.close_open(s.pool);
-                    notify = true;
+                    notice = Notice::Closed(self.slots.len());
                     if route == Route::Sticky {
                         self.sticky_bytes = 0;
-                        return Append::Switch;
+                        return Append::Switch(self.slots.len());
                     }
                 }
             }
         }
-        self.begin(record, timestamp, route, s, notify)
+        self.begin(record, timestamp, route, s, notice)
     }
 
     /// Begins a batch with this record, once there is what it takes.
@@ -283,7 +291,7 @@ impl PartitionQueue {
         timestamp: i64,
         route: Route,
         s: &mut Supplies<'_>,
-        notify: bool,
+        notice: Notice,
     ) -> Append
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
@@ -291,10 +299,11 @@ impl PartitionQueue {
         // The bound counts the header, which is not in the chunks: never too few.
         let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
         if s.spare.len() < chunks {
-            return Append::NeedsBatch { chunks: chunks - s.spare.len(), notify };
+            return Append::NeedsBatch { chunks: chunks - s.spare.len(), notice };
         }
-        let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notify } };
-        let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notify } };
+        let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notice } };
+        let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notice } };
+        let begun = Notice::Begun(life.created);
         let open = self.open.insert(OpenBatch::new(
             first,
             s.pool.chunk_size(),
@@ -304,7 +313,7 @@ impl PartitionQueue {
         ));
         let placed = open.place(record, timestamp);
         let len = placed.encoded_len();
-        self.push((placed, len), timestamp, route, s, true)
+        self.push((placed, len), timestamp, route, s, begun)
     }
 
     /// Puts a record of `len` encoded bytes into the open batch, where it fits.
@@ -315,21 +324,21 @@ impl PartitionQueue {
         timestamp: i64,
         route: Route,
         s: &mut Supplies<'_>,
-        mut notify: bool,
+        mut notice: Notice,
     ) -> Append
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notify } };
+        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notice } };
         let index = open.push(placed, len, timestamp, s.spare);
         let completion = open.completion().clone();
         let full = open.is_full();
         if full {
             self.close_open(s.pool);
-            notify = true;
+            notice = Notice::Closed(self.slots.len());
         }
         let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
-        Append::Done { completion, index, notify, switch }
+        Append::Done { completion, index, notice, switch }
     }
 
     #[cold]
@@ -339,8 +348,13 @@ impl PartitionQueue {
         }
     }
 
-    /// What the front allows, given `linger` and whether the open batch must go out.
-    pub(super) fn peek(&self, now: Instant, linger: Duration, pressed: impl Fn(&OpenBatch) -> bool) -> Peek {
+    /// What the front allows, given `linger` and whether a batch must go out.
+    pub(super) fn peek(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Peek {
         match self.slots.front() {
             Some(Slot::Closed(batch)) => return Peek::Ready { created: batch.get().created },
             Some(Slot::Sealed(batch)) => return Peek::Ready { created: batch.created },
@@ -350,11 +364,36 @@ impl PartitionQueue {
         let Some(open) = &self.open else { return Peek::Empty };
         let created = open.created();
         let until = crate::clock::deadline(created, linger);
-        if self.closed || until <= now || pressed(open) {
+        if self.closed || until <= now || pressing(open.completion(), open.generation()) {
             Peek::Ready { created }
         } else {
             Peek::Lingering { created, until }
         }
+    }
+
+    /// Until when a lone full batch would linger if it were not full.
+    pub(super) fn may_wait(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Option<Instant> {
+        let batch = match self.slots.front()? {
+            Slot::Closed(batch) => batch.get(),
+            Slot::Sealed(batch) => batch,
+            Slot::Sealing(_) => return None,
+        };
+        let until = crate::clock::deadline(batch.created, linger);
+        let wait = self.slots.len() == 1
+            && !self.closed
+            && until > now
+            && !pressing(&batch.completion, batch.generation);
+        wait.then_some(until)
+    }
+
+    /// Closed batches that the sender has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.slots.len()
     }
 
     /// Bytes the front batch takes at most on the wire, once it is closed.

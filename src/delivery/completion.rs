@@ -229,6 +229,11 @@ impl BatchCompletion {
         self.urgent.load(Ordering::SeqCst)
     }
 
+    /// Linger is over, and the owner knows.
+    pub(crate) fn set_urgent(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+    }
+
     /// Ends linger for this batch.
     pub(crate) fn hurry(&self) {
         if !self.urgent.swap(true, Ordering::SeqCst) {

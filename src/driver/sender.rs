@@ -222,7 +222,7 @@ impl Sender {
     fn sleep(&mut self, busy: bool) {
         let now = clock::now();
         let until = self.engine.poll_timeout().into_iter().chain(self.close_deadline).min();
-        let asleep = !busy && self.acc.signals.fall_asleep();
+        let asleep = !busy && self.acc.signals.fall_asleep(until);
         let timeout = if asleep { sleep_time(until, now) } else { Some(Duration::ZERO) };
         let mut ready = std::mem::take(&mut self.ready);
         let sockets = self.sockets.iter().map(|(conn, socket)| (*conn, socket));

@@ -10,8 +10,9 @@ use super::action::{Frame, StampedBatch};
 use super::answer::certain;
 use super::lane::Gate;
 use super::metadata::TopicId;
-use super::node::{NodeId, Sent, What};
+use super::node::{Link, NodeId, Sent, What};
 use super::parcel::Parcel;
+use crate::accumulator::Load;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
@@ -45,12 +46,45 @@ impl Engine {
         if self.settings.idempotent && self.identities.current().is_none() {
             return;
         }
-        while has_room(self) {
+        while has_room(self) && !self.gathers(id, now) {
             let parcels = self.collect(id, now);
             if parcels.is_empty() {
                 return;
             }
             self.send_produce(id, parcels, now);
+        }
+    }
+
+    /// Whether what this broker could be sent should wait for more to share its request. Only where an answer is due
+    /// from it, which ends the wait if nothing else does, and no batch waits longer than its linger.
+    fn gathers(&mut self, id: NodeId, now: Instant) -> bool {
+        let enough = self.acc.signals.gather();
+        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let Link::Up(connection) = &mut node.link else { return false };
+        connection.gathers_until = None;
+        if connection.in_flight.is_empty() || node.ready.is_empty() || node.ready.len() >= enough {
+            return false;
+        }
+        let until = node.ready.iter().map(|number| {
+            let partition = self.partitions.get(*number as usize)?.as_deref()?;
+            let patient = partition.lane.retries().is_empty();
+            self.acc.may_wait(&partition.entry, now).filter(|_| patient)
+        });
+        let until = until.reduce(|a, b| Some(a?.min(b?))).flatten();
+        connection.gathers_until = until;
+        until.is_some()
+    }
+
+    /// Tells application threads what each broker has under way, so that they wake the sender only where that helps.
+    pub(super) fn publish_loads(&self, now: Instant) {
+        for node in self.nodes.values().filter(|n| !n.is_bootstrap()) {
+            let load = match &node.link {
+                Link::Idle => Load::Idle,
+                Link::Up(connection) if connection.in_flight.is_empty() => Load::Idle,
+                Link::Up(connection) if connection.has_room(self.settings.max_in_flight, now) => Load::Busy,
+                Link::Up(_) | Link::Connecting { .. } | Link::Backoff { .. } => Load::Full,
+            };
+            self.acc.signals.set_load(node.id, load);
         }
     }
 

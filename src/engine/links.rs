@@ -205,16 +205,17 @@ impl Engine {
     }
 
     /// When the link needs to be looked at.
-    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 4] {
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 5] {
         match &node.link {
-            Link::Idle => [None; 4],
-            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None],
-            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None],
+            Link::Idle => [None; 5],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None],
+            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None, None],
             Link::Up(connection) => [
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
                 connection.throttled_until,
+                connection.gathers_until,
             ],
         }
     }

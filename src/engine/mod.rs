@@ -47,6 +47,7 @@ pub(crate) use backoff::Backoff;
 pub(crate) use metadata::MetadataSettings;
 
 use crate::accumulator::{Pending, RecordAccumulator};
+use crate::clock;
 use crate::error::Error;
 use crate::sync::Arc;
 use backoff::Rng;
@@ -115,7 +116,12 @@ pub(crate) struct Engine {
     pending: Pending,
     next_idle_check: Option<Instant>,
     last_run: Option<Instant>,
+    /// When somebody last waited for a record.
+    hurried_at: Option<Instant>,
 }
+
+/// For so long after somebody waited for a record, somebody may do so again.
+const ATTENTIVE: Duration = Duration::from_millis(50);
 
 impl Engine {
     pub(crate) fn new(settings: EngineSettings, acc: Arc<RecordAccumulator>) -> Self {
@@ -143,6 +149,7 @@ impl Engine {
             pending: Pending::default(),
             next_idle_check: None,
             last_run: None,
+            hurried_at: None,
             rng,
             settings,
             acc,
@@ -162,6 +169,7 @@ impl Engine {
         self.request_identity(now);
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
+        self.publish_loads(now);
         self.finish_if_closed();
     }
 
@@ -175,8 +183,15 @@ impl Engine {
         let timer = self.timers.first().map(Timer::at);
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
         let links = links.filter(|at| self.is_ahead(*at)).min();
-        let events = [timer, links, self.next_wish(), self.next_idle_check];
+        let events = [timer, links, self.next_wish(), self.next_idle_check, self.next_look()];
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
+    }
+
+    /// Whoever waits for each record begins a batch, which wakes the sender for its linger, and then asks not to linger,
+    /// which wakes it again. If it wakes by itself within that linger, the first time is spared.
+    fn next_look(&self) -> Option<Instant> {
+        let (last, hurried) = (self.last_run?, self.hurried_at?);
+        (last < hurried + ATTENTIVE).then(|| clock::deadline(last, self.acc.linger()))
     }
 
     /// What was due at the last run was looked at then; it waits for an event, not for time.
@@ -224,6 +239,7 @@ impl Engine {
             self.evaluate(number, now);
         }
         for number in pending.hurried.drain(..) {
+            self.hurried_at = Some(now);
             self.evaluate(number, now);
         }
         if std::mem::take(&mut pending.sweep) {

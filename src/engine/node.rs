@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) throttled_until: Option<Instant>,
     /// No parcel in flight expires before.
     pub(crate) next_expiry: Option<Instant>,
+    /// What can be sent waits until then for more to go with it, or for an answer.
+    pub(crate) gathers_until: Option<Instant>,
 }
 
 /// The version of each API to be used with a broker; `None` where there is none in common.
@@ -169,6 +171,7 @@ impl Connection {
             last_used: now,
             throttled_until: None,
             next_expiry: None,
+            gathers_until: None,
         }
     }
 
