@@ -90,8 +90,8 @@ struct Held<'a> {
 
 impl Held<'_> {
     fn release(&mut self) {
-        if !self.spare.is_empty() {
-            self.acc.pool.give_back(self.spare.drain(..));
+        if self.spare.capacity() > 0 {
+            self.acc.pool.give_back_list(std::mem::take(&mut self.spare), None);
         }
         if let Some(fresh) = self.fresh.take() {
             self.entry.batch_ended();

@@ -205,7 +205,12 @@ impl Sender {
 
     fn wrote(&mut self, conn: ConnId, written: std::io::Result<Written>, now: Instant) {
         match written {
-            Ok(Written::All) => self.engine.handle_written(conn, now),
+            Ok(Written::All) => {
+                if let Some(frame) = self.sockets.get_mut(&conn).and_then(Socket::take_spent) {
+                    self.engine.recycle(frame);
+                }
+                self.engine.handle_written(conn, now);
+            }
             Ok(Written::Part) => {}
             Err(e) => self.lost(conn, e, now),
         }

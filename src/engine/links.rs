@@ -148,10 +148,11 @@ impl Engine {
 
     /// Requests that are overdue, attempts to connect that are given up, idle connections, retired nodes.
     pub(super) fn check_links(&mut self, now: Instant) {
-        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        for id in ids {
+        let mut next = self.node_after(None);
+        while let Some(id) = next {
             self.expire_in_flight(id, now);
             self.check_link(id, now);
+            next = self.node_after(Some(id));
         }
         if self.next_idle_check.is_none_or(|at| at <= now) {
             self.next_idle_check = Some(now + IDLE_CHECK);

@@ -17,9 +17,11 @@
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
+//! recycled.rs  lists that are used again
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 mod action;
@@ -34,6 +36,7 @@ mod metadata;
 mod node;
 mod parcel;
 mod partition;
+mod recycled;
 mod refresh;
 mod split;
 mod stall;
@@ -55,6 +58,7 @@ use identity::Identities;
 use metadata::Metadata;
 use node::{Node, NodeId};
 use partition::{Partition, Timer};
+use recycled::Recycled;
 
 /// What the engine is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]
@@ -114,6 +118,7 @@ pub(crate) struct Engine {
     last_trouble: Option<Error>,
     phase: Phase,
     pending: Pending,
+    recycled: Recycled,
     next_idle_check: Option<Instant>,
     last_run: Option<Instant>,
     /// When somebody last waited for a record.
@@ -147,6 +152,7 @@ impl Engine {
             last_trouble: None,
             phase: Phase::Running,
             pending: Pending::default(),
+            recycled: Recycled::default(),
             next_idle_check: None,
             last_run: None,
             hurried_at: None,
@@ -171,6 +177,17 @@ impl Engine {
         self.connect_where_wanted(now);
         self.publish_loads(now);
         self.finish_if_closed();
+    }
+
+    /// Takes back what carried a request, once that is written.
+    pub(crate) fn recycle(&mut self, frame: Frame) {
+        self.recycled.keep_frame(frame);
+    }
+
+    /// The node that follows `id` in order, or the first: a walk that may change what it walks over.
+    fn node_after(&self, id: Option<NodeId>) -> Option<NodeId> {
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.nodes.range((from, Bound::Unbounded)).next().map(|(id, _)| *id)
     }
 
     /// The next thing to do, until `None`.
