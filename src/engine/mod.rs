@@ -16,14 +16,17 @@
 //! partition.rs when a partition has something to send  lane.rs       sequences, order, gaps
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
+//! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! recycled.rs  lists that are used again
+//! account.rs   metrics, events, times
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
+mod account;
 mod action;
 mod answer;
 mod backoff;
@@ -38,6 +41,7 @@ mod parcel;
 mod partition;
 mod recycled;
 mod refresh;
+mod silence;
 mod split;
 mod stall;
 mod verdict;
@@ -53,6 +57,7 @@ use crate::accumulator::{Pending, RecordAccumulator};
 use crate::clock;
 use crate::error::Error;
 use crate::sync::Arc;
+use account::AnswerNotes;
 use backoff::Rng;
 use identity::Identities;
 use metadata::Metadata;
@@ -112,6 +117,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    answer: AnswerNotes,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
     /// Why the last connection or metadata request failed; the cause of timeouts.
@@ -148,6 +154,7 @@ impl Engine {
             partitions: Vec::new(),
             forgotten: Vec::new(),
             timers: BTreeSet::new(),
+            answer: AnswerNotes::default(),
             fatal: None,
             last_trouble: None,
             phase: Phase::Running,
@@ -168,6 +175,7 @@ impl Engine {
         self.take_signals(now);
         self.run_timers(now);
         self.check_links(now);
+        self.watch_silence(now);
         self.refresh_metadata(now);
         self.request_identity(now);
         self.drain(now);

@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     pub(crate) next_expiry: Option<Instant>,
     /// What can be sent waits until then for more to go with it, or for an answer.
     pub(crate) gathers_until: Option<Instant>,
+    /// When somebody else was asked about this broker, because it was silent; see `silence`.
+    pub(crate) asked_about: Option<Instant>,
 }
 
 /// The version of each API to be used with a broker; `None` where there is none in common.
@@ -98,6 +100,8 @@ pub(crate) struct InFlight {
     pub(crate) version: i16,
     pub(crate) deadline: Instant,
     pub(crate) sent: Instant,
+    /// Of the request, length included.
+    pub(crate) bytes: usize,
     pub(crate) what: What,
 }
 
@@ -146,6 +150,13 @@ impl Node {
         }
     }
 
+    pub(crate) fn up(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => None,
+        }
+    }
+
     pub(crate) fn is_bootstrap(&self) -> bool {
         self.id < 0
     }
@@ -172,6 +183,7 @@ impl Connection {
             throttled_until: None,
             next_expiry: None,
             gathers_until: None,
+            asked_about: None,
         }
     }
 
