@@ -19,7 +19,7 @@ struct Cached {
     snapshot: Arc<TopicSnapshot>,
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static TOPICS: RefCell<[Option<Cached>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
 }
 

@@ -38,8 +38,8 @@ use crate::partitioner::PartitionInfo;
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::record::TopicPartition;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, OnceLock, RwLock};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
 use topics::TopicTable;
@@ -100,7 +100,7 @@ struct UnseenLog {
 
 impl RecordAccumulator {
     pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        static NEXT_ID: ProcessCounter = ProcessCounter::new(1);
         let chunk_size =
             settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
