@@ -8,6 +8,10 @@ use crate::record::TopicPartition;
 use std::fmt;
 use std::sync::Arc;
 
+mod timings;
+
+pub use timings::Timings;
+
 /// What a serializer, partitioner or other plug-in reports as its own cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,6 +30,8 @@ struct Inner {
     retriable: bool,
     fatal: bool,
     requires_abort: bool,
+    attempts: Option<u32>,
+    timings: Option<Timings>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -90,6 +96,8 @@ impl Error {
             retriable: false,
             fatal: matches!(kind, ErrorKind::Internal | ErrorKind::Fenced),
             requires_abort: false,
+            attempts: None,
+            timings: None,
             source: None,
         }))
     }
@@ -133,6 +141,14 @@ impl Error {
         self.edit(|e| e.source = Some(source))
     }
 
+    pub(crate) fn with_attempts(self, attempts: u32) -> Self {
+        self.edit(|e| e.attempts = Some(attempts))
+    }
+
+    pub(crate) fn with_timings(self, timings: Timings) -> Self {
+        self.edit(|e| e.timings = Some(timings))
+    }
+
     /// Whether both are clones of one error.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -156,6 +172,27 @@ impl Error {
     /// The broker concerned, as `host:port (node)`, if the failure belongs to one.
     pub fn broker(&self) -> Option<&str> {
         self.0.broker.as_deref()
+    }
+
+    /// How often the record was sent to a broker, if it entered: 0 where it never was.
+    pub fn attempts(&self) -> Option<u32> {
+        self.0.attempts
+    }
+
+    /// Where the time went, of a record that was not delivered or for which `send` waited in vain.
+    pub fn timings(&self) -> Option<&Timings> {
+        self.0.timings.as_ref()
+    }
+
+    /// Whether the time was up, so that its text says where it went.
+    fn is_about_time(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::DeliveryTimeout
+                | ErrorKind::RetriesExhausted
+                | ErrorKind::MetadataTimeout
+                | ErrorKind::BufferExhausted
+        )
     }
 
     /// Whether the same call may succeed later without any change. The producer itself has already retried.
@@ -199,6 +236,9 @@ impl fmt::Display for Error {
         if let Some(broker) = &e.broker {
             write!(f, " [broker {broker}]")?;
         }
+        if let Some(timings) = e.timings.filter(|t| self.is_about_time() && !t.total().is_zero()) {
+            write!(f, " [time: {timings}]")?;
+        }
         if e.may_have_been_written {
             f.write_str(" (may have been written)")?;
         }
@@ -220,6 +260,8 @@ impl fmt::Debug for Error {
             .field("broker", &e.broker)
             .field("may_have_been_written", &e.may_have_been_written)
             .field("retriable", &e.retriable)
+            .field("attempts", &e.attempts)
+            .field("timings", &e.timings)
             .field("source", &e.source.as_ref().map(ToString::to_string))
             .finish_non_exhaustive()
     }

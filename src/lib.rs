@@ -39,7 +39,8 @@
 //! * A stalled broker delays only its own partitions.
 //!
 //! # Threads
-//! `kafka-sender` owns every broker socket; `kafka-callbacks` runs callbacks; `kafka-connector` threads are short-lived.
+//! `kafka-sender` owns every broker socket; `kafka-callbacks` runs callbacks; `kafka-connector` threads are short-lived;
+//! `kafka-monitor` runs reporters and the event listener, if there are any.
 //! A [`KafkaProducer`] is `Send + Sync`: share one between all threads of a program.
 //!
 //! # Configuration
@@ -67,7 +68,7 @@ mod driver;
 mod engine;
 mod error;
 mod interceptor;
-mod metrics;
+pub mod metrics;
 pub mod mock;
 pub mod partitioner;
 mod producer;
@@ -79,9 +80,9 @@ mod sync;
 pub use api::Producer;
 pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
-pub use error::{BoxError, Error, ErrorKind};
+pub use error::{BoxError, Error, ErrorKind, Timings};
 pub use interceptor::{Interceptor, Outcome};
-pub use metrics::MetricsSnapshot;
+pub use metrics::{Event, MetricsSnapshot};
 pub use partitioner::{Choice, PartitionInfo, Partitioner, TypedPartitioner};
 pub use producer::{KafkaProducer, KafkaProducerBuilder};
 pub use record::{Datum, Header, Headers, HeadersIter, ProducerRecord, RecordMetadata, TopicPartition};
@@ -108,3 +109,8 @@ pub struct Testing;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/migration.md")]
 pub struct Migration;
+
+/// The examples of docs/observability.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;

@@ -491,7 +491,7 @@ fn class_names_of_java() {
         ("value.serializer", "com.example.OrderSerializer", "KafkaProducer::builder"),
         ("partitioner.class", "com.example.ByRegion", "KafkaProducerBuilder::partitioner"),
         ("interceptor.classes", "com.example.Audit", "KafkaProducerBuilder::interceptor"),
-        ("metric.reporters", "com.example.Statsd", "KafkaProducer::metrics"),
+        ("metric.reporters", "com.example.Statsd", "KafkaProducerBuilder::report_every"),
     ] {
         refused(&[(key, class)], &[key, class, method]);
     }

@@ -14,7 +14,8 @@ use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Timings};
+use crate::metrics::nanos;
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -36,11 +37,19 @@ pub(crate) enum Wait<'b> {
 pub(crate) struct Budget {
     max: Duration,
     deadline: Cell<Option<Instant>>,
+    waited: Cell<Waited>,
+}
+
+/// What a call has waited for so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waited {
+    pub(crate) metadata: Duration,
+    pub(crate) memory: Duration,
 }
 
 impl Budget {
     pub(crate) fn new(max: Duration) -> Self {
-        Self { max, deadline: Cell::new(None) }
+        Self { max, deadline: Cell::new(None), waited: Cell::default() }
     }
 
     fn deadline(&self) -> Instant {
@@ -59,6 +68,31 @@ impl Wait<'_> {
             Self::Until(deadline) => Some(deadline),
             Self::Within(budget) => Some(budget.deadline()),
         }
+    }
+
+    /// What the call has waited for so far.
+    pub(crate) fn waited(self) -> Waited {
+        match self {
+            Self::Never => Waited::default(),
+            #[cfg(test)]
+            Self::Until(_) => Waited::default(),
+            Self::Within(budget) => budget.waited.get(),
+        }
+    }
+
+    pub(super) fn note(self, change: impl FnOnce(&mut Waited)) {
+        if let Self::Within(budget) = self {
+            let mut waited = budget.waited.get();
+            change(&mut waited);
+            budget.waited.set(waited);
+        }
+    }
+
+    /// An error of a call that has waited, with what for.
+    #[cold]
+    pub(crate) fn explain(self, error: Error) -> Error {
+        let Waited { metadata, memory } = self.waited();
+        error.with_timings(Timings { metadata, memory, ..Timings::default() })
     }
 }
 
@@ -262,7 +296,7 @@ impl RecordAccumulator {
                         return Ok(Went::Crowded);
                     }
                     if held.fresh.is_none() {
-                        held.fresh = Some(self.fresh(entry)?);
+                        held.fresh = Some(self.fresh(entry, wait.waited())?);
                     }
                 }
                 Append::Switch => {
@@ -275,10 +309,10 @@ impl RecordAccumulator {
         }
     }
 
-    fn fresh(&self, entry: &PartitionEntry) -> Result<Fresh, Error> {
+    fn fresh(&self, entry: &PartitionEntry, waited: Waited) -> Result<Fresh, Error> {
         let completion = self.new_completion(entry).ok_or_else(closed_error)?;
         entry.batch_began(1);
-        Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1) })
+        Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1), waited })
     }
 
     /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some. `false`: the
@@ -307,8 +341,12 @@ impl RecordAccumulator {
                 self.metrics.buffer_waits.increment();
                 self.pressure.fetch_add(1, Ordering::SeqCst);
                 self.signals.sweep();
+                let began = clock::now();
                 let taken = self.pool.take(leader, wanted, deadline, &mut held.spare);
                 self.pressure.fetch_sub(1, Ordering::SeqCst);
+                let time = clock::now().saturating_duration_since(began);
+                self.metrics.buffer_wait_nanos.add(nanos(time));
+                wait.note(|waited| waited.memory += time);
                 taken
             }
         };
@@ -326,9 +364,11 @@ impl RecordAccumulator {
                 entry.leader()
             ),
         };
-        Error::new(ErrorKind::BufferExhausted, what)
+        self.metrics.buffer_exhausted.increment();
+        let error = Error::new(ErrorKind::BufferExhausted, what)
             .with_topic_partition(entry.tp.clone())
-            .with_retriable(true)
+            .with_retriable(true);
+        wait.explain(error)
     }
 
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not

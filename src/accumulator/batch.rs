@@ -8,6 +8,7 @@
 
 use std::time::Instant;
 
+use super::append::Waited;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;
@@ -20,6 +21,8 @@ pub(crate) struct Fresh {
     pub(super) completion: Arc<BatchCompletion>,
     pub(super) created: Instant,
     pub(super) generation: u64,
+    /// What the call waited for that begins the batch.
+    pub(super) waited: Waited,
 }
 
 /// A batch that takes records.
@@ -28,6 +31,8 @@ pub(crate) struct OpenBatch {
     chunks: ChunkList,
     len: usize,
     count: u32,
+    /// Bytes of the largest record.
+    largest: u32,
     base_timestamp: i64,
     max_timestamp: i64,
     life: Fresh,
@@ -57,6 +62,7 @@ impl OpenBatch {
             chunks: ChunkList::new(first, chunk_size),
             len: 0,
             count: 0,
+            largest: 0,
             base_timestamp: timestamp,
             max_timestamp: timestamp,
             life,
@@ -145,6 +151,8 @@ impl OpenBatch {
         }
         self.len += len;
         self.count += 1;
+        // Records are below 2 GiB.
+        self.largest = self.largest.max(len as u32);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         index
     }
@@ -155,11 +163,13 @@ impl OpenBatch {
             raw_len: self.len,
             codec: CompressionType::None,
             records: self.count,
+            largest: self.largest,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
             completion: self.life.completion,
             created: self.life.created,
             generation: self.life.generation,
+            waited: self.life.waited,
         })
     }
 }
@@ -209,6 +219,8 @@ pub(crate) struct Batch {
     pub(crate) raw_len: usize,
     pub(crate) codec: CompressionType,
     pub(crate) records: u32,
+    /// Bytes of the largest record before compression.
+    pub(crate) largest: u32,
     pub(crate) base_timestamp: i64,
     pub(crate) max_timestamp: i64,
     pub(crate) completion: Arc<BatchCompletion>,
@@ -216,6 +228,8 @@ pub(crate) struct Batch {
     pub(crate) created: Instant,
     /// Which flush waits for it.
     pub(crate) generation: u64,
+    /// What the `send` waited for that began it.
+    pub(crate) waited: Waited,
 }
 
 impl Batch {

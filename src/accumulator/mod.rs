@@ -33,7 +33,7 @@ pub(crate) use unfinished::Unfinished;
 
 use crate::delivery::{BatchCompletion, BatchOwner, Outcome, PendingCallbacks, SplitPart};
 use crate::error::{Error, ErrorKind};
-use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::metrics::{Event, Metrics, MetricsSnapshot, nanos};
 use crate::partitioner::PartitionInfo;
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
@@ -195,8 +195,12 @@ impl RecordAccumulator {
         match wait.deadline() {
             None => Err(NoTopic::Timeout(None)),
             Some(deadline) => {
-                let (epoch, snapshot) = entry.wait(partition, deadline)?;
-                Ok((entry, epoch, snapshot))
+                let began = crate::clock::now();
+                let found = entry.wait(partition, deadline);
+                let time = crate::clock::now().saturating_duration_since(began);
+                self.metrics.metadata_wait_nanos.add(nanos(time));
+                wait.note(|waited| waited.metadata += time);
+                found.map(|(epoch, snapshot)| (entry, epoch, snapshot))
             }
         }
     }
@@ -205,9 +209,14 @@ impl RecordAccumulator {
 
     /// Ends linger for everything there is and waits for its outcomes; `Err` says how many records remain.
     pub(crate) fn flush(&self, deadline: Instant) -> Result<(), u64> {
-        let generation = self.unfinished.flush();
-        self.signals.sweep();
-        if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
+        self.metrics.time(
+            |m| &m.flush_nanos,
+            || {
+                let generation = self.unfinished.flush();
+                self.signals.sweep();
+                if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
+            },
+        )
     }
 
     /// Refuses new records and wakes everybody who waits to put one in.
@@ -240,11 +249,13 @@ impl RecordAccumulator {
 
     /// Publishes what a metadata response says of a topic.
     pub(crate) fn publish_topic(&self, topic: &TopicEntry, infos: Vec<PartitionInfo>) -> Arc<TopicSnapshot> {
+        self.metrics.keep_topic(&topic.name, &topic.counters, crate::clock::now());
         self.topics.publish(topic, infos)
     }
 
     /// Forgets a topic that was not used for `metadata.max.idle.ms`.
     pub(crate) fn forget_topic(&self, name: &str) {
+        self.metrics.forget_topic(name);
         self.topics.forget(name);
     }
 
@@ -338,7 +349,11 @@ impl RecordAccumulator {
     }
 
     fn end(&self, entry: &PartitionEntry, batch: &Batch, outcome: Outcome) -> bool {
-        let delivered = matches!(outcome, Outcome::Delivered { .. });
+        // Before anybody can see the outcome: who does finds it counted. Only the batch's owner ends it, so that nobody
+        // can come between the look and the end.
+        if batch.completion.outcome().is_none() {
+            self.count_outcome(entry, batch, &outcome);
+        }
         let queue = |callbacks| {
             if let Some(sink) = self.callbacks.get() {
                 sink(callbacks, Some(batch.body.clone()));
@@ -347,16 +362,24 @@ impl RecordAccumulator {
         if !batch.completion.complete(outcome, queue) {
             return false;
         }
-        let records = u64::from(batch.records);
-        if delivered {
-            self.metrics.records_acknowledged.add(records);
-        } else {
-            self.metrics.records_failed.add(records);
-        }
         entry.batch_ended();
         // Last: who waits in flush may rely on the callbacks being queued.
         self.unfinished.end(batch.generation);
         true
+    }
+
+    fn count_outcome(&self, entry: &PartitionEntry, batch: &Batch, outcome: &Outcome) {
+        let records = u64::from(batch.records);
+        let Outcome::Failed { error, .. } = outcome else {
+            return self.metrics.records_acknowledged.add(records);
+        };
+        self.metrics.records_failed.add(records);
+        entry.counters.records_failed.add(records);
+        self.metrics.tell(|| Event::Failed {
+            topic_partition: entry.tp.clone(),
+            records: batch.records,
+            error: error.clone(),
+        });
     }
 
     /// Puts `parts` in the place of a taken batch: handles, callbacks and flushes follow them.
@@ -368,6 +391,8 @@ impl RecordAccumulator {
         self.unfinished.end(batch.generation);
         entry.batch_ended();
         self.metrics.batches_split.increment();
+        let (topic_partition, records) = (entry.tp.clone(), batch.records);
+        self.metrics.tell(|| Event::Split { topic_partition, records });
     }
 
     /// A body for a part of a split batch, beyond `buffer.memory` if need be.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
 use super::memory::{Chunk, MemoryPool, NO_LEADER};
 use crate::delivery::BatchCompletion;
+use crate::metrics::TopicCounters;
 use crate::protocol::record::{PlacedRecord, RecordBody};
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -29,11 +30,13 @@ pub(crate) struct PartitionEntry {
     backlog: AtomicU32,
     /// Compressed size by raw size, an `f32`: what the codec made of the last batches.
     ratio: AtomicU32,
+    /// What is counted of its topic.
+    pub(crate) counters: Arc<TopicCounters>,
     pub(super) queue: Mutex<PartitionQueue>,
 }
 
 impl PartitionEntry {
-    pub(super) fn new(id: u32, tp: TopicPartition, closed: bool) -> Self {
+    pub(super) fn new(id: u32, tp: TopicPartition, counters: Arc<TopicCounters>, closed: bool) -> Self {
         Self {
             id,
             tp,
@@ -41,6 +44,7 @@ impl PartitionEntry {
             notified: AtomicBool::new(false),
             backlog: AtomicU32::new(0),
             ratio: AtomicU32::new(1.0f32.to_bits()),
+            counters,
             queue: Mutex::new(PartitionQueue { closed, ..PartitionQueue::default() }),
         }
     }

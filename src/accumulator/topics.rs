@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::partition::PartitionEntry;
 use super::sticky::Spread;
 use crate::error::Error;
+use crate::metrics::TopicCounters;
 use crate::partitioner::PartitionInfo;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -35,6 +36,8 @@ pub(crate) struct TopicEntry {
     pub(super) spread: Spread,
     /// Somebody sent to it since the sender last asked.
     used: AtomicBool,
+    /// What is counted of it, shared by its partitions.
+    pub(super) counters: Arc<TopicCounters>,
     state: Mutex<TopicState>,
     changed: Condvar,
 }
@@ -76,6 +79,7 @@ impl TopicEntry {
             sticky: AtomicU32::new(u32::MAX),
             spread: Spread::new(),
             used: AtomicBool::new(true),
+            counters: Arc::default(),
             state: Mutex::new(TopicState::default()),
             changed: Condvar::new(),
         }
@@ -169,7 +173,7 @@ impl TopicEntry {
         for at in state.known.len()..count {
             let tp = TopicPartition::new(self.name.clone(), i32::try_from(at).unwrap_or(i32::MAX));
             let id = next_id.fetch_add(1, Ordering::Relaxed);
-            let entry = PartitionEntry::new(id, tp, state.closed.is_some());
+            let entry = PartitionEntry::new(id, tp, self.counters.clone(), state.closed.is_some());
             state.known.push(Arc::new(entry));
         }
         state.known.iter().take(count).cloned().collect()

@@ -100,7 +100,7 @@ fn plugins(settings: &Settings, notes: &mut Notes) -> Result<(), Error> {
     let is_jmx = |class: &String| class.rsplit('.').next() == Some("JmxReporter");
     if let Some(class) = settings.list("metric.reporters")?.iter().find(|class| !is_jmx(class)) {
         let message = format!(
-            "{class:?} names a class of Java's; remove the key and read KafkaProducer::metrics from your code"
+            "{class:?} names a class of Java's; remove the key and give a closure to KafkaProducerBuilder::report_every"
         );
         return Err(Error::config("metric.reporters", message));
     }

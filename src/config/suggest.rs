@@ -23,7 +23,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("max.in.flight", "max.in.flight.requests.per.connection"),
     ("partitioner", "partitioner.class"),
     ("sticky.partitioning.linger.ms", "batch.size (the sticky partition changes by bytes)"),
-    ("statistics.interval.ms", "no key: read `KafkaProducer::metrics`"),
+    ("statistics.interval.ms", "no key: use `KafkaProducerBuilder::report_every`"),
     ("socket.timeout.ms", "request.timeout.ms"),
     ("socket.send.buffer.bytes", "send.buffer.bytes"),
     ("socket.receive.buffer.bytes", "receive.buffer.bytes"),
@@ -40,6 +40,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ssl.key.location", "ssl.keystore.location"),
     ("ssl.key.pem", "ssl.keystore.key"),
     ("delivery.report.only.error", "no key: `send(..)?.detach()` asks for no report"),
+    ("debug", "no key: logging is by the `log` crate, with a level for each target"),
+    ("log_level", "no key: logging is by the `log` crate, with a level for each target"),
     ("api.version.request", "no key: versions are always asked for"),
     ("broker.version.fallback", "no key: versions are always asked for"),
     // kafkajs.

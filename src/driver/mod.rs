@@ -5,11 +5,13 @@
 //! | `kafka-sender` | the engine and all broker sockets, by value | `poll` |
 //! | `kafka-connector`, short-lived | one socket until it is handed over | resolve, connect, read |
 //! | `kafka-callbacks` | nothing | its queue |
+//! | `kafka-monitor`, if it has something to do | the event listener, the reporters | its queue |
 //!
 //! Application threads reach it through [`Status`] (a leaf lock) and a queue of commands.
 
 mod callbacks;
 mod connect;
+mod monitor;
 mod sender;
 mod socket;
 mod status;
@@ -17,5 +19,6 @@ mod wait;
 
 pub(crate) use callbacks::Callbacks;
 pub(crate) use connect::SocketSettings;
+pub(crate) use monitor::{Listener, Monitor, Report};
 pub(crate) use sender::{Command, SenderHandle, start};
 pub(crate) use status::Status;

@@ -18,6 +18,7 @@ use crate::accumulator::RecordAccumulator;
 use crate::clock;
 use crate::engine::{Action, ConnId, Engine, Frame};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Event, nanos};
 use crate::sync::{Arc, Mutex};
 
 /// What application threads ask of the sender.
@@ -80,6 +81,7 @@ pub(crate) fn start(
         told_trouble: None,
         waker: waker.clone(),
         close_deadline: None,
+        woke: clock::now(),
         ready: Vec::new(),
     };
     let thread = std::thread::Builder::new()
@@ -92,10 +94,13 @@ pub(crate) fn start(
 /// Runs the sender; if it dies, the producer fails loudly and nobody is left waiting.
 fn guarded(sender: Sender, acc: &Arc<RecordAccumulator>, status: &Status) {
     // Unwinding drops the engine, and each batch it held fails its records as it goes.
-    if catch_unwind(AssertUnwindSafe(|| sender.run())).is_err() {
+    let died = catch_unwind(AssertUnwindSafe(|| sender.run())).is_err();
+    acc.metrics.all_closed();
+    if died {
         let error =
             Error::new(ErrorKind::Internal, "the sender thread died; this is a defect, please report it");
         log::error!(target: "kafka_producer::driver", "{error}");
+        acc.metrics.tell(|| Event::Fatal { error: error.clone() });
         status.set_fatal(error.clone());
         acc.close();
         acc.abandon(&error);
@@ -115,11 +120,18 @@ struct Sender {
     told_trouble: Option<Error>,
     waker: Waker,
     close_deadline: Option<Instant>,
+    /// When it last came back from its sockets.
+    woke: Instant,
     ready: Vec<Readiness>,
 }
 
 impl Sender {
     fn run(mut self) {
+        self.run_until_closed();
+        self.engine.tell_end();
+    }
+
+    fn run_until_closed(&mut self) {
         loop {
             let now = clock::now();
             self.take_commands(now);
@@ -235,11 +247,23 @@ impl Sender {
             log::error!(target: "kafka_producer::driver", "poll failed: {e}");
             std::thread::yield_now();
         }
+        let before = now;
         let now = clock::now();
+        self.account(before, now);
         for readiness in ready.drain(..) {
             self.serve(readiness, now);
         }
         self.ready = ready;
+    }
+
+    /// It worked until `slept` and waited from then on.
+    fn account(&mut self, slept: Instant, woke: Instant) {
+        let metrics = &self.acc.metrics;
+        metrics.tick(woke);
+        metrics.polls.increment();
+        metrics.io_nanos.add(nanos(slept.saturating_duration_since(self.woke)));
+        metrics.io_wait_nanos.add(nanos(woke.saturating_duration_since(slept)));
+        self.woke = woke;
     }
 
     fn serve(&mut self, readiness: Readiness, now: Instant) {

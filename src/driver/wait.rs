@@ -48,7 +48,8 @@ pub(super) fn wait<'s>(
     }));
     let timeout = timeout.map(|t| Timespec {
         tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: t.subsec_nanos().into(),
+        // The field is `i64` on Linux, `i32` on Windows; either holds a billion.
+        tv_nsec: t.subsec_nanos() as _,
     });
     match poll(&mut fds, timeout.as_ref()) {
         Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),

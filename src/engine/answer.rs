@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use super::Engine;
+use super::account::{Asked, retried};
 use super::node::{InFlight, NodeId, Sent, What};
 use super::parcel::Parcel;
 use super::verdict::{Answer, Facts, Proof, Verdict, judge};
 use crate::delivery::Outcome;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::RequestOutcome;
 use crate::protocol::header::{decode_response, decode_response_header};
 use crate::protocol::messages::produce_fast::{PartitionOutcome, ProduceResponseWalker, TopicRef};
 use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest};
@@ -161,6 +163,7 @@ impl Engine {
         if !code.is_error() {
             return self.delivered(sent, base_offset, log_append_time, now);
         }
+        self.answer.code(code);
         let tp = self.partition(sent.partition).map(|p| p.entry.tp.clone());
         // A topic made anew counts its leader epochs from the beginning: what is said of its predecessor, by an answer
         // that was under way meanwhile, would outrank every leader to come.
@@ -195,7 +198,8 @@ impl Engine {
     }
 
     /// With acks=0 a batch is done when it is written; where it stands is unknown.
-    pub(super) fn unanswered_written(&mut self, request: InFlight, now: Instant) {
+    pub(super) fn unanswered_written(&mut self, node: NodeId, request: InFlight, now: Instant) {
+        self.account_unanswered(node, Asked::of(&request), RequestOutcome::Written, now);
         if let What::Produce { parcels, .. } = request.what {
             for sent in parcels {
                 self.delivered(sent, None, None, now);
@@ -219,6 +223,7 @@ impl Engine {
         let idempotent = self.settings.idempotent;
         let Some(partition) = self.partition(sent.partition) else { return };
         partition.lane.landed(&sent.parcel);
+        sent.parcel.travels.come_back(now);
         let facts = Facts {
             idempotent,
             several_records: sent.parcel.batch.records > 1,
@@ -267,6 +272,7 @@ impl Engine {
         }
         let wait = self.settings.retry_backoff.after(parcel.attempts, &mut self.rng);
         let spent = parcel.attempts > self.settings.retries;
+        let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
         if bump {
             partition.lane.doubtful();
@@ -286,8 +292,8 @@ impl Engine {
         if partition.leader.is_none_or(|leader| leader == node) {
             partition.backoff_until = Some(partition.backoff_until.unwrap_or(now).max(now + wait));
         }
+        retried(&acc.metrics, &partition.entry, &parcel);
         partition.lane.repeat(parcel);
-        self.acc.metrics.batches_retried.increment();
     }
 }
 

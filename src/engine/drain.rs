@@ -128,6 +128,7 @@ impl Engine {
             }
         };
         parcel.attempts += 1;
+        parcel.travels.leave(now);
         partition.lane.sent(&parcel);
         Next::Parcel(Box::new(parcel))
     }
@@ -176,17 +177,7 @@ impl Engine {
             Ok(frame) => frame,
             Err(problem) => return self.fail_unsent(parcels, problem),
         };
-        let metrics = &self.acc.metrics;
-        metrics.produce_requests.increment();
-        for sent in &parcels {
-            let batch = &sent.parcel.batch;
-            metrics.batches_sent.increment();
-            metrics.records_sent.add(u64::from(batch.records));
-            metrics.batch_bytes_sent.add(batch.wire_len() as u64);
-            if sent.parcel.attempts == 1 {
-                metrics.uncompressed_bytes.add(batch.raw_len as u64);
-            }
-        }
+        self.account_produce(&parcels, now);
         let what = What::Produce { answered: self.settings.acks != 0, parcels };
         self.launch(id, correlation, version, what, frame, now);
     }

@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use super::Engine;
+use super::account::history;
 use super::action::Action;
 use super::answer::certain;
 use super::node::{Link, NodeId, What};
 use super::parcel::Parcel;
 use crate::delivery::Outcome;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::Event;
 use crate::protocol::ErrorCode;
 
 /// An error that a broker answered with. Its text is bounded and cleared of control characters: it goes into logs.
@@ -61,7 +63,8 @@ impl Engine {
         self.settle_ended(number, &parcel);
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
-        let error = error.with_topic_partition(partition.entry.tp.clone());
+        let error =
+            history(&parcel, &partition.leaderless, error).with_topic_partition(partition.entry.tp.clone());
         let entry = partition.entry.clone();
         let outcome = if records.is_empty() {
             Outcome::Failed { error, records: Box::default() }
@@ -104,7 +107,8 @@ impl Engine {
                     partition.lane.orphaned();
                     // Why earlier attempts failed is the best guess at why this one is not answered.
                     let error = caused(error.clone(), sent.parcel.last_error.clone());
-                    let error = error.with_topic_partition(partition.entry.tp.clone());
+                    let error = history(&sent.parcel, &partition.leaderless, error)
+                        .with_topic_partition(partition.entry.tp.clone());
                     let outcome = Outcome::Failed { error, records: Box::default() };
                     self.acc.complete(&partition.entry, &sent.parcel.batch, outcome);
                 }
@@ -116,7 +120,10 @@ impl Engine {
     pub(super) fn fail_for_good(&mut self, error: Error) {
         let error = error.with_fatal(true);
         log::error!(target: "kafka_producer::engine", "the producer cannot go on: {error}");
-        self.fatal.get_or_insert_with(|| error.clone());
+        if self.fatal.is_none() {
+            self.fatal = Some(error.clone());
+            self.acc.metrics.tell(|| Event::Fatal { error: error.clone() });
+        }
         self.fail_everything(&error);
     }
 
@@ -191,6 +198,9 @@ fn like(error: &Error, text: String) -> Error {
     let mut new = Error::new(error.kind(), text).with_maybe_written(error.may_have_been_written());
     if let Some(code) = error.code() {
         new = new.with_code(code);
+    }
+    if let (Some(attempts), Some(timings)) = (error.attempts(), error.timings()) {
+        new = new.with_attempts(attempts).with_timings(*timings);
     }
     match error.topic_partition() {
         Some(tp) => new.with_topic_partition(tp.clone()),

@@ -110,6 +110,7 @@ impl Engine {
 
     pub(super) fn identity_answered(&mut self, answer: &InitProducerIdResponse, now: Instant) {
         self.identities.in_flight = false;
+        self.answer.code(answer.error_code);
         let given = Identity { id: answer.producer_id, epoch: answer.producer_epoch };
         match answer.error_code {
             ErrorCode::NONE if given.id >= 0 && given.epoch >= 0 => {

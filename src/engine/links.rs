@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::account::{AnswerNotes, Asked};
 use super::action::{Action, ConnId, Peer};
 use super::node::{Connection, InFlight, Link, Node, NodeId, Versions, What};
 use super::verdict::Answer;
 use super::{Engine, bootstrap_id};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Event, RequestOutcome};
 use crate::protocol::header::encode_request;
 use crate::protocol::{ApiKey, Request, Writer};
 
@@ -23,8 +25,11 @@ impl Engine {
     /// The connection stands and the broker told its versions.
     pub(crate) fn handle_connected(&mut self, conn: ConnId, peer: Peer, now: Instant) {
         let node = self.conns.get(&conn).and_then(|id| self.nodes.get_mut(id));
-        let Some(node) = node.filter(|n| matches!(n.link, Link::Connecting { conn: c, .. } if c == conn))
-        else {
+        let since = node.as_ref().and_then(|n| match n.link {
+            Link::Connecting { conn: c, since, .. } if c == conn => Some(since),
+            Link::Connecting { .. } | Link::Idle | Link::Up(_) | Link::Backoff { .. } => None,
+        });
+        let (Some(node), Some(since)) = (node, since) else {
             // Given up meanwhile.
             self.conns.remove(&conn);
             self.actions.push_back(Action::Close { conn });
@@ -42,6 +47,9 @@ impl Engine {
             self.actions.push_back(Action::Close { conn });
         } else {
             node.failures = 0;
+            let (broker, took) = (node.broker(), now.saturating_duration_since(since));
+            log::debug!(target: "kafka_producer::engine", "connected to {broker} within {took:?}");
+            self.acc.metrics.tell(|| Event::Connected { broker, took });
         }
     }
 
@@ -56,6 +64,7 @@ impl Engine {
         node.failures = node.failures.saturating_add(1);
         let wait = self.settings.reconnect_backoff.after(node.failures, &mut self.rng);
         node.link = Link::Backoff { until: now + wait };
+        self.acc.metrics.tell(|| Event::ConnectFailed { broker: node.broker(), error: error.clone() });
         self.last_trouble = Some(error);
         // The partitions of this node may have moved.
         self.metadata.invalidate(now);
@@ -68,13 +77,14 @@ impl Engine {
 
     /// All of the last frame is in the socket's hands.
     pub(crate) fn handle_written(&mut self, conn: ConnId, now: Instant) {
+        let Some(node) = self.conns.get(&conn).copied() else { return };
         let Some(connection) = self.connection_by_id(conn) else { return };
         connection.writing = false;
         connection.last_used = now;
         let unanswered = |r: &InFlight| matches!(r.what, What::Produce { answered: false, .. });
         if connection.in_flight.back().is_some_and(unanswered) {
             if let Some(request) = connection.in_flight.pop_back() {
-                self.unanswered_written(request, now);
+                self.unanswered_written(node, request, now);
             }
         }
     }
@@ -97,11 +107,20 @@ impl Engine {
         };
         connection.last_used = now;
         match crate::protocol::header::peek_correlation_id(frame) {
-            Ok(id) if id == request.correlation => self.answered(node, request, frame, now),
+            Ok(id) if id == request.correlation => {
+                let asked = Asked::of(&request);
+                self.answer = AnswerNotes::default();
+                self.answered(node, request, frame, now)?;
+                self.account_answer(node, asked, frame.len() + FRAME_LENGTH, now);
+                Ok(())
+            }
             got => {
                 let expected = request.correlation;
                 connection.in_flight.push_front(request);
-                Err(format!("a response to request {got:?} where {expected} was next"))
+                Err(match got {
+                    Ok(got) => format!("a response to request {got} where {expected} was next"),
+                    Err(_) => format!("a frame of {} bytes, too short for a response", frame.len()),
+                })
             }
         }
     }
@@ -131,9 +150,12 @@ impl Engine {
         node.link = Link::Backoff { until: now + wait };
         self.acc.metrics.connections_closed.increment();
         log::debug!(target: "kafka_producer::engine", "connection lost with {} in flight: {error}", in_flight.len());
+        let lost_requests = in_flight.len();
+        self.tell_of(id, |broker| Event::Disconnected { broker, reason: Some(error.clone()), lost_requests });
         self.last_trouble = Some(error.clone());
         self.metadata.invalidate(now);
         for request in in_flight {
+            self.account_unanswered(id, Asked::of(&request), RequestOutcome::Lost, now);
             match request.what {
                 What::Produce { parcels, .. } => {
                     for sent in parcels {
@@ -180,6 +202,7 @@ impl Engine {
                     node.link = Link::Idle;
                     self.conns.remove(&conn);
                     self.acc.metrics.connections_closed.increment();
+                    self.tell_of(id, |broker| Event::Disconnected { broker, reason: None, lost_requests: 0 });
                     self.actions.push_back(Action::Close { conn });
                     self.remove_if_retired(id, now);
                 }
@@ -192,6 +215,7 @@ impl Engine {
     fn remove_if_retired(&mut self, id: NodeId, now: Instant) {
         if self.nodes.get(&id).is_some_and(|n| n.retired) {
             if let Some(node) = self.nodes.remove(&id) {
+                self.acc.metrics.forget_node(id);
                 if !node.ready.is_empty() {
                     self.metadata.invalidate(now);
                 }
@@ -205,16 +229,17 @@ impl Engine {
     }
 
     /// When the link needs to be looked at.
-    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 4] {
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 5] {
         match &node.link {
-            Link::Idle => [None; 4],
-            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None],
-            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None],
+            Link::Idle => [None; 5],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None],
+            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None, None],
             Link::Up(connection) => [
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
                 connection.throttled_until,
+                self.silence_due(connection),
             ],
         }
     }
@@ -250,15 +275,17 @@ impl Engine {
     /// finds it: known brokers first, and where none of them can be reached the bootstrap addresses again (KIP-899).
     pub(super) fn least_loaded(&mut self, now: Instant) -> Option<NodeId> {
         let max = self.settings.max_in_flight;
-        let up = self.nodes.values_mut().filter_map(|n| {
-            let id = n.id;
-            let retired = n.retired;
-            let connection = n.connection()?;
-            (!retired).then_some((connection.has_room(max, now), connection.in_flight.len(), id))
+        let up = self.nodes.values().filter(|n| !n.retired).filter_map(|n| {
+            let connection = n.up()?;
+            let silent = self.is_silent(connection, now);
+            Some((silent, !connection.has_room(max, now), connection.in_flight.len(), n.id))
         });
-        let best = up.min_by_key(|(room, load, id)| (!room, *load, *id));
-        if let Some((room, _, id)) = best {
-            return room.then_some(id);
+        let best = up.min();
+        // A silent broker is asked where nobody else can be.
+        let other = |n: &Node| n.id >= 0 && !n.retired && (n.can_connect(now) || self.is_hopeful(n, now));
+        let better = best.is_some_and(|(silent, ..)| silent) && self.nodes.values().any(other);
+        if let Some((_, full, _, id)) = best.filter(|_| !better) {
+            return (!full).then_some(id);
         }
         let known = |n: &&Node| !n.is_bootstrap() && !n.retired;
         let some_known = self.nodes.values().any(|n| known(&n));
@@ -377,25 +404,30 @@ impl Engine {
         connection.writing = true;
         connection.last_used = now;
         let conn = connection.id;
-        connection.in_flight.push_back(InFlight { correlation, version, deadline, sent: now, what });
-        self.acc.metrics.requests.increment();
-        self.acc.metrics.bytes_out.add(frame.len() as u64);
+        let bytes = frame.len();
+        connection.in_flight.push_back(InFlight { correlation, version, deadline, sent: now, bytes, what });
+        self.acc.metrics.request_sent(node, bytes, now);
         self.actions.push_back(Action::Send { conn, frame });
     }
 
     /// Honours a broker's wish for silence (KIP-219); other brokers are not concerned.
     pub(super) fn throttle(&mut self, node: NodeId, millis: i32, now: Instant) {
+        self.answer.throttle_millis = millis;
         let Ok(millis @ 1..) = u64::try_from(millis) else { return };
         self.acc.metrics.throttle_millis.add(millis);
         let Some(connection) = self.nodes.get_mut(&node).and_then(|n| n.connection()) else { return };
         let pause = Duration::from_millis(millis);
+        log::debug!(target: "kafka_producer::engine", "broker {node} asks for silence of {pause:?}");
         connection.throttled_until = Some(now + pause);
         for request in &mut connection.in_flight {
             request.deadline += pause;
         }
+        self.tell_of(node, |broker| Event::Throttled { broker, time: pause });
     }
 }
 
+/// The length that stands before a response.
+const FRAME_LENGTH: usize = 4;
 /// How often topics are looked through for idle ones.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 

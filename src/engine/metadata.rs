@@ -139,6 +139,11 @@ impl Metadata {
         if wanted { self.not_before } else { aged.max(self.not_before) }
     }
 
+    /// The answer that is awaited may be long in coming: another one may be asked for meanwhile.
+    pub(crate) fn not_awaited(&mut self) {
+        self.in_flight = false;
+    }
+
     pub(crate) fn asked(&mut self, ask: &Ask) {
         self.in_flight = true;
         if ask.full {

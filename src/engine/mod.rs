@@ -16,12 +16,15 @@
 //! partition.rs when a partition has something to send  lane.rs       sequences, order, gaps
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
+//! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
+//! account.rs   metrics, events, times
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+mod account;
 mod action;
 mod answer;
 mod backoff;
@@ -35,6 +38,7 @@ mod node;
 mod parcel;
 mod partition;
 mod refresh;
+mod silence;
 mod split;
 mod stall;
 mod verdict;
@@ -49,6 +53,7 @@ pub(crate) use metadata::MetadataSettings;
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::error::Error;
 use crate::sync::Arc;
+use account::AnswerNotes;
 use backoff::Rng;
 use identity::Identities;
 use metadata::Metadata;
@@ -107,6 +112,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    answer: AnswerNotes,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
     /// Why the last connection or metadata request failed; the cause of timeouts.
@@ -137,6 +143,7 @@ impl Engine {
             partitions: Vec::new(),
             forgotten: Vec::new(),
             timers: BTreeSet::new(),
+            answer: AnswerNotes::default(),
             fatal: None,
             last_trouble: None,
             phase: Phase::Running,
@@ -155,6 +162,7 @@ impl Engine {
         self.take_signals(now);
         self.run_timers(now);
         self.check_links(now);
+        self.watch_silence(now);
         self.refresh_metadata(now);
         self.request_identity(now);
         self.drain(now);

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) throttled_until: Option<Instant>,
     /// No parcel in flight expires before.
     pub(crate) next_expiry: Option<Instant>,
+    /// When somebody else was asked about this broker, because it was silent; see `silence`.
+    pub(crate) asked_about: Option<Instant>,
 }
 
 /// The version of each API to be used with a broker; `None` where there is none in common.
@@ -96,6 +98,8 @@ pub(crate) struct InFlight {
     pub(crate) version: i16,
     pub(crate) deadline: Instant,
     pub(crate) sent: Instant,
+    /// Of the request, length included.
+    pub(crate) bytes: usize,
     pub(crate) what: What,
 }
 
@@ -144,6 +148,13 @@ impl Node {
         }
     }
 
+    pub(crate) fn up(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => None,
+        }
+    }
+
     pub(crate) fn is_bootstrap(&self) -> bool {
         self.id < 0
     }
@@ -169,6 +180,7 @@ impl Connection {
             last_used: now,
             throttled_until: None,
             next_expiry: None,
+            asked_about: None,
         }
     }
 

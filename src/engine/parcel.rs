@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::account::Travels;
 use crate::accumulator::Batch;
 use crate::error::Error;
 
@@ -39,6 +40,7 @@ pub(crate) struct Parcel {
     pub(crate) ended: bool,
     /// Why the last attempt failed.
     pub(crate) last_error: Option<Error>,
+    pub(crate) travels: Travels,
 }
 
 impl Parcel {
@@ -53,6 +55,7 @@ impl Parcel {
             pinned: false,
             ended: false,
             last_error: None,
+            travels: Travels::default(),
         }
     }
 

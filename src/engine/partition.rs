@@ -6,12 +6,14 @@
 use std::time::Instant;
 
 use super::Engine;
+use super::account::Leaderless;
 use super::lane::{Gate, Lane};
 use super::node::{NodeId, What};
 use super::parcel::Parcel;
 use crate::accumulator::{PartitionEntry, Peek};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::Event;
 use crate::sync::Arc;
 
 /// A partition as the engine sees it.
@@ -24,6 +26,7 @@ pub(crate) struct Partition {
     pub(super) queued: bool,
     /// Repeats wait until then.
     pub(super) backoff_until: Option<Instant>,
+    pub(super) leaderless: Leaderless,
     /// When it is to be looked at next.
     timer: Option<Instant>,
 }
@@ -31,7 +34,12 @@ pub(crate) struct Partition {
 impl Partition {
     fn new(entry: Arc<PartitionEntry>) -> Self {
         let leader = Some(entry.leader()).filter(|leader| *leader >= 0);
-        Self { entry, leader, lane: Lane::default(), queued: false, backoff_until: None, timer: None }
+        let mut leaderless = Leaderless::default();
+        if leader.is_none() {
+            leaderless.set(true, clock::now());
+        }
+        let lane = Lane::default();
+        Self { entry, leader, lane, queued: false, backoff_until: None, leaderless, timer: None }
     }
 
     /// Whether something of it waits or is under way.
@@ -187,11 +195,15 @@ impl Engine {
         let old = std::mem::replace(&mut partition.leader, leader);
         partition.queued = false;
         partition.lane.leader_changed();
+        partition.leaderless.set(leader.is_none(), now);
+        let topic_partition = partition.entry.tp.clone();
         // There is somewhere new to go: no need to wait for the old place to recover.
         partition.backoff_until = None;
         if let Some(node) = old.and_then(|id| self.nodes.get_mut(&id)) {
             node.ready.retain(|n| *n != number);
         }
+        log::debug!(target: "kafka_producer::engine", "{topic_partition}: leader {leader:?}, was {old:?}");
+        self.acc.metrics.tell(|| Event::LeaderChanged { topic_partition, old, new: leader });
         self.evaluate(number, now);
     }
 

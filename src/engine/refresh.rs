@@ -9,6 +9,7 @@ use super::metadata::{PartitionMeta, TopicId};
 use super::node::{Node, NodeId, What};
 use super::partition::Partition;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::Event;
 use crate::partitioner::PartitionInfo;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::metadata::{
@@ -77,6 +78,7 @@ impl Engine {
         full: bool,
         now: Instant,
     ) {
+        self.answer.code(answer.error_code);
         if answer.error_code == ErrorCode::REBOOTSTRAP_REQUIRED {
             return self.rebootstrap(now);
         }
@@ -85,7 +87,9 @@ impl Engine {
             self.last_trouble = Some(Error::new(ErrorKind::Broker, message).with_code(answer.error_code));
             return self.metadata.failed(now, &mut self.rng);
         }
-        self.acc.metrics.metadata_updates.increment();
+        self.acc.metrics.metadata_applied(now);
+        let (brokers, topics) = (answer.brokers.len(), answer.topics.len());
+        self.acc.metrics.tell(|| Event::MetadataUpdated { brokers, topics });
         let mut missing: HashSet<&str> = asked.iter().map(|name| &**name).collect();
         let mut complete = true;
         for topic in answer.topics {
@@ -102,6 +106,7 @@ impl Engine {
         let helps = asked.iter().filter_map(known).flat_map(|t| &t.partitions).all(|p| p.leader.is_some());
         self.metadata.answered(complete, helps, full, now, &mut self.rng);
         self.update_shares();
+        self.leave_the_silent(now);
     }
 
     /// `false` if the list has no broker that could be connected to.

@@ -133,14 +133,17 @@ impl Engine {
                 raw_len: piece.raw.len(),
                 codec,
                 records: piece.records,
+                largest: parent.batch.largest,
                 base_timestamp: piece.base_timestamp,
                 max_timestamp: piece.max_timestamp,
                 completion: completion.clone(),
                 created: parent.batch.created,
                 generation: parent.batch.generation,
+                waited: parent.batch.waited,
             };
             let mut part = Parcel::new(batch, parent.deadline);
             part.last_error.clone_from(&parent.last_error);
+            part.travels = parent.travels;
             parts.push(part);
             handles.push(SplitPart { first: piece.first, completion });
         }

@@ -9,6 +9,7 @@ use super::state::{ClusterOptions, ClusterState};
 use super::versions::BrokerVersion;
 use crate::sync::Arc;
 use std::io;
+use std::time::Duration;
 
 /// Options of a [`MockCluster`]; from [`MockCluster::builder`].
 #[derive(Clone, Debug)]
@@ -113,11 +114,33 @@ impl MockClusterBuilder {
         self
     }
 
+    /// The level of the feature `transaction.version`: 2 for transactions whose epoch rises with each end (KIP-890), 1
+    /// for those before. Default: what a new cluster of the release has, 2 for 4.x; releases before 4.0 lack the feature
+    /// and have transactions of version 1.
+    pub fn transaction_version(mut self, level: i16) -> Self {
+        self.options.transaction_version = Some(level);
+        self
+    }
+
+    /// `transaction.max.timeout.ms`: a producer that asks for more gets INVALID_TRANSACTION_TIMEOUT. Default: 15 minutes,
+    /// as in Kafka.
+    pub fn max_transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.options.max_transaction_timeout = timeout;
+        self
+    }
+
     /// Binds the ports and starts the brokers; they accept connections when this returns.
     ///
     /// # Errors
-    /// A port is taken, the system refuses a socket or a thread, or a topic of [`topic`](Self::topic) is not possible.
+    /// A port is taken, the system refuses a socket or a thread, or a topic of [`topic`](Self::topic) or the level of
+    /// [`transaction_version`](Self::transaction_version) is not possible.
     pub fn start(self) -> io::Result<MockCluster> {
+        let levels = self.options.version.transaction_versions();
+        let level = self.options.transaction_version;
+        if level.is_some_and(|l| l > 1 && !levels.is_some_and(|levels| levels.contains(&l))) {
+            let message = format!("Kafka {} has no transaction.version {level:?}", self.options.version);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let ports = (0..self.brokers)
             .map(|i| self.port_of(i).and_then(server::bind))
             .collect::<Result<Vec<_>, _>>()?;
@@ -128,6 +151,9 @@ impl MockClusterBuilder {
             options.journal = options.journal.min(1000);
         }
         let mut state = ClusterState::new(options, "127.0.0.1", &numbers);
+        if self.discard {
+            state.keep_nothing();
+        }
         for (name, partitions) in &self.topics {
             let replicas = state.default_replication();
             state.topology.create_topic(name, *partitions, replicas).map_err(|code| {

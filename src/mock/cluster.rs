@@ -61,9 +61,19 @@ impl MockCluster {
         self.shared.state.lock()
     }
 
+    /// The state once everything is done that is due by now.
+    pub(super) fn settled(&self) -> MutexGuard<'_, ClusterState> {
+        let mut state = self.state();
+        state.set_wall_clock(clock::wall_millis());
+        state.advance(clock::now());
+        state
+    }
+
     /// Changes the state and wakes whoever waits for a change.
-    fn change<R>(&self, change: impl FnOnce(&mut ClusterState) -> R) -> R {
-        let result = change(&mut self.state());
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut ClusterState) -> R) -> R {
+        let result = change(&mut self.settled());
+        // What waited for this change, such as markers for a leader, is done now.
+        drop(self.settled());
         self.shared.notify();
         result
     }
@@ -162,7 +172,7 @@ impl MockCluster {
 
     // ---- reading back ---------------------------------------------------------------------------------------------
 
-    /// The records of a partition in order; none if there is no such partition, or in discard mode.
+    /// The records of a partition in order, whatever becomes or became of their transactions; none if there is no such partition, or in discard mode.
     pub fn records(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
         self.state().topology.partition(topic, partition).map_or_else(Vec::new, |p| p.log.records())
     }
@@ -179,12 +189,17 @@ impl MockCluster {
         Some(self.shared.sink.as_ref().and_then(|s| s.end_offset(topic, partition)).unwrap_or(kept))
     }
 
-    /// How many records all partitions of a topic have together.
+    /// How many records all partitions of a topic have together, aborted ones included, markers not.
     pub fn record_count(&self, topic: &str) -> usize {
-        let partitions = self.partition_count(topic).unwrap_or(0);
-        let partitions = 0..i32::try_from(partitions).unwrap_or(i32::MAX);
-        let total: i64 = partitions.filter_map(|p| self.end_offset(topic, p)).sum();
-        usize::try_from(total).unwrap_or(0)
+        let kept: Vec<i64> = {
+            let state = self.state();
+            let partitions = state.topology.topic(topic).map(|t| t.partitions.as_slice()).unwrap_or_default();
+            partitions.iter().map(|p| p.log.record_count()).collect()
+        };
+        let sunk = |(index, kept): (i32, i64)| {
+            self.shared.sink.as_ref().and_then(|s| s.end_offset(topic, index)).unwrap_or(kept)
+        };
+        usize::try_from((0..).zip(kept).map(sunk).sum::<i64>()).unwrap_or(0)
     }
 
     /// The requests of one API in the order they were handled, as far back as the journal goes. In discard mode Produce
@@ -219,6 +234,7 @@ impl MockCluster {
             stats.produce_requests += tally.requests;
             stats.produce_bytes += tally.bytes;
             stats.batches += tally.batches;
+            stats.compressed_batches += tally.compressed;
             stats.records += tally.records;
             stats.refused_batches += tally.refused;
         }

@@ -36,6 +36,8 @@ pub struct ReceivedRequest {
 pub enum RequestBody {
     /// Record batches to append.
     Produce {
+        /// The transactional id, if any.
+        transactional_id: Option<String>,
         /// 0, 1, or -1 for all in-sync replicas.
         acks: i16,
         /// How long the broker may wait for replicas.
@@ -64,6 +66,47 @@ pub enum RequestBody {
         /// The producer id in use, if any.
         producer_id: Option<i64>,
     },
+    /// A question for coordinators.
+    FindCoordinator {
+        /// Whether the keys are transactional ids, and not groups.
+        transactional: bool,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// Partitions that become part of a transaction.
+    AddPartitionsToTxn {
+        /// The transactional id.
+        transactional_id: String,
+        /// Topics and partitions.
+        partitions: Vec<(String, i32)>,
+    },
+    /// A group whose offsets become part of a transaction.
+    AddOffsetsToTxn {
+        /// The transactional id.
+        transactional_id: String,
+        /// The group.
+        group: String,
+    },
+    /// Offsets that are committed with a transaction.
+    TxnOffsetCommit {
+        /// The transactional id.
+        transactional_id: String,
+        /// The group.
+        group: String,
+        /// Topics, partitions and offsets.
+        offsets: Vec<(String, i32, i64)>,
+    },
+    /// The end of a transaction.
+    EndTxn {
+        /// The transactional id.
+        transactional_id: String,
+        /// The producer id.
+        producer_id: i64,
+        /// Its epoch.
+        producer_epoch: i16,
+        /// Whether it commits.
+        commit: bool,
+    },
     /// Topics to create or delete.
     Topics(Vec<String>),
     /// Anything else.
@@ -88,6 +131,8 @@ pub struct ProducedBatch {
     pub producer_epoch: Option<i16>,
     /// The first record's sequence number.
     pub base_sequence: Option<i32>,
+    /// Whether it is part of a transaction.
+    pub transactional: bool,
     /// The checksum its header claims, over everything from the attributes on: equal ones are equal batches.
     pub crc: u32,
 }

@@ -2,10 +2,12 @@
 //!
 //! Owned by the cluster's state (or, in discard mode, by one lock per partition); takes no lock, reads no clock. It
 //! re-derives everything from the bytes that arrived - checksum, lengths, counts, sequences - and must not know the
-//! code that wrote them. KIP-98 (batches), KIP-32 (LogAppendTime), KIP-110 (zstd).
+//! code that wrote them. KIP-98 (batches, transactions), KIP-32 (LogAppendTime), KIP-110 (zstd).
 
+use super::coordinator::Identity;
 use super::producer_state::{Decision, ProducerStates, SequenceError, Stamp};
 use super::stored::{BatchInfo, StoredBatch, StoredRecord};
+use super::transaction_index::TransactionIndex;
 use crate::protocol::ErrorCode;
 use crate::protocol::record::{BatchError, CompressionType, RecordBatchView};
 
@@ -26,6 +28,8 @@ pub(crate) struct AppendRules {
     pub(crate) allow_zstd: bool,
     /// Whether to keep the bytes; without, only offsets and producers are remembered.
     pub(crate) keep: bool,
+    /// Whether a coordinator vouches for transactional batches.
+    pub(crate) transactions: bool,
 }
 
 /// Where a batch came to stand.
@@ -63,6 +67,9 @@ pub(crate) struct PartitionLog {
     end_offset: i64,
     batches: Vec<StoredBatch>,
     producers: ProducerStates,
+    transactions: TransactionIndex,
+    /// Offsets that markers took.
+    markers: i64,
 }
 
 impl PartitionLog {
@@ -74,6 +81,49 @@ impl PartitionLog {
     /// The offset that the next record gets.
     pub(crate) fn end_offset(&self) -> i64 {
         self.end_offset
+    }
+
+    /// How many of the offsets given so far are records and not markers.
+    pub(crate) fn record_count(&self) -> i64 {
+        self.end_offset - self.markers
+    }
+
+    /// Where a reader of committed records has to stop: at the first record of the oldest open transaction.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.transactions.first_open().unwrap_or(self.end_offset)
+    }
+
+    /// Whether this producer has records of an open transaction here.
+    pub(crate) fn has_open_transaction(&self, (producer_id, epoch): Identity) -> bool {
+        self.transactions.is_open(producer_id) && self.producers.epoch(producer_id) == Some(epoch)
+    }
+
+    /// The aborted transactions with records in `from..to`, as producer id and first offset.
+    pub(crate) fn aborted_in(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        self.transactions.aborted_in(from, to)
+    }
+
+    /// The end of a transaction, written by its coordinator.
+    pub(crate) fn append_marker(
+        &mut self,
+        producer: Identity,
+        commit: bool,
+        leader_epoch: i32,
+        wall_ms: i64,
+        keep: bool,
+    ) {
+        let marker = StoredBatch::marker(producer, commit, self.end_offset, leader_epoch, wall_ms);
+        self.note_marker(producer, commit, self.end_offset);
+        self.end_offset += 1;
+        if keep {
+            self.batches.push(marker);
+        }
+    }
+
+    fn note_marker(&mut self, (producer_id, epoch): Identity, commit: bool, offset: i64) {
+        self.markers += 1;
+        self.producers.end_transaction(producer_id, epoch);
+        self.transactions.close(producer_id, commit, offset);
     }
 
     /// Judges `bytes`, which must be exactly one batch, and appends it.
@@ -95,20 +145,46 @@ impl PartitionLog {
             }
         }
         let base_offset = self.end_offset;
-        self.end_offset += i64::from(records);
         if let Some(stamp) = &stamp {
+            self.note_transaction(stamp, header.attributes.transactional, base_offset)?;
             self.producers.remember(stamp, base_offset, rules.log_append_time);
         }
+        self.end_offset += i64::from(records);
         if rules.keep {
             self.batches.push(StoredBatch::new(bytes, base_offset, i64::from(records), rules));
         }
         Ok(Appended { base_offset, log_append_time: rules.log_append_time, records, duplicate: false })
     }
 
-    /// Every record from the start of the log, in order.
+    fn note_transaction(&mut self, stamp: &Stamp, transactional: bool, offset: i64) -> Result<(), Rejection> {
+        let open = self.transactions.is_open(stamp.producer_id);
+        if open && !transactional {
+            let message = "a batch outside of the transaction that its producer has open";
+            return Err(Rejection::new(ErrorCode::INVALID_TXN_STATE, message));
+        }
+        if transactional && !open {
+            self.transactions.open(stamp.producer_id, offset);
+        }
+        Ok(())
+    }
+
+    /// Every record from the start of the log, in order, whatever becomes or became of its transaction.
     pub(crate) fn records(&self) -> Vec<StoredRecord> {
+        self.read_records(|_| true)
+    }
+
+    /// What a reader of committed records sees.
+    pub(crate) fn committed_records(&self) -> Vec<StoredRecord> {
+        let end = self.last_stable_offset();
+        self.read_records(|batch| {
+            let aborted = |producer_id| self.transactions.was_aborted(producer_id, batch.base_offset());
+            batch.base_offset() < end && !batch.transactional_producer().is_some_and(aborted)
+        })
+    }
+
+    fn read_records(&self, wanted: impl Fn(&StoredBatch) -> bool) -> Vec<StoredRecord> {
         let mut records = Vec::new();
-        for batch in &self.batches {
+        for batch in self.batches.iter().filter(|b| wanted(b)) {
             batch.read_into(&mut records);
         }
         records.retain(|r| r.offset >= self.start_offset);
@@ -119,17 +195,21 @@ impl PartitionLog {
         self.batches.iter().map(StoredBatch::info).collect()
     }
 
-    /// The raw batches that hold `offset` and what follows, at least one if there is one, then up to `max_bytes`.
-    pub(crate) fn read(&self, offset: i64, max_bytes: usize) -> Vec<u8> {
+    /// The raw batches that hold `offset` and what follows up to `end`, at least one if there is one, then up to
+    /// `max_bytes`; and the offset after the last of them.
+    pub(crate) fn read(&self, offset: i64, end: i64, max_bytes: usize) -> (Vec<u8>, i64) {
         let first = self.batches.partition_point(|b| b.last_offset() < offset);
         let mut bytes = Vec::new();
+        let mut next = offset;
         for batch in self.batches.get(first..).unwrap_or_default() {
-            if !bytes.is_empty() && bytes.len() + batch.bytes().len() > max_bytes {
+            let full = !bytes.is_empty() && bytes.len() + batch.bytes().len() > max_bytes;
+            if full || batch.last_offset() >= end {
                 break;
             }
             bytes.extend_from_slice(batch.bytes());
+            next = batch.last_offset() + 1;
         }
-        bytes
+        (bytes, next)
     }
 
     /// The first offset whose batch has a record at or after `timestamp`, and that timestamp.
@@ -146,11 +226,19 @@ impl PartitionLog {
             .map(|r| (r.offset, r.timestamp))
     }
 
+    /// The first of the records with the highest timestamp, and that timestamp.
+    pub(crate) fn offset_of_max_time(&self) -> Option<(i64, i64)> {
+        let records = self.records();
+        let max = records.iter().map(|r| r.timestamp).max()?;
+        records.iter().find(|r| r.timestamp == max).map(|r| (r.offset, max))
+    }
+
     /// Retention: nothing before `offset` can be read any more. Producers keep their state.
     pub(crate) fn delete_before(&mut self, offset: i64) {
         self.start_offset = offset.clamp(self.start_offset, self.end_offset);
         let start = self.start_offset;
         self.batches.retain(|b| b.last_offset() >= start);
+        self.transactions.forget_before(start);
     }
 
     /// An unclean election: what stands at or after `offset` never happened. Cuts at a batch's edge, down.
@@ -158,10 +246,18 @@ impl PartitionLog {
         self.batches.retain(|b| b.last_offset() < offset);
         self.end_offset = self.batches.last().map_or(self.start_offset, |b| b.last_offset() + 1);
         self.producers.clear();
-        for batch in &self.batches {
-            if let Some((stamp, log_append_time)) = batch.stamp() {
+        self.transactions = TransactionIndex::default();
+        self.markers = 0;
+        for batch in std::mem::take(&mut self.batches) {
+            if let Some((producer, commit)) = batch.ended() {
+                self.note_marker(producer, commit, batch.base_offset());
+            } else if let Some((stamp, log_append_time)) = batch.stamp() {
                 self.producers.remember(&stamp, batch.base_offset(), log_append_time);
+                if batch.transactional_producer().is_some_and(|id| !self.transactions.is_open(id)) {
+                    self.transactions.open(stamp.producer_id, batch.base_offset());
+                }
             }
+            self.batches.push(batch);
         }
     }
 
@@ -194,8 +290,11 @@ fn judge_batch(batch: &RecordBatchView<'_>, rules: &AppendRules) -> Result<(), R
     if attributes.control {
         return Err(Rejection::new(ErrorCode::INVALID_RECORD, "clients may not write control batches"));
     }
-    if attributes.transactional {
+    if attributes.transactional && !rules.transactions {
         return Err(Rejection::new(ErrorCode::INVALID_TXN_STATE, "no transaction is open"));
+    }
+    if attributes.transactional && header.producer.is_none() {
+        return Err(Rejection::new(ErrorCode::INVALID_RECORD, "a transactional batch without a producer id"));
     }
     if header.base_offset != 0 {
         let message = format!("base offset is {} and not 0", header.base_offset);

@@ -5,7 +5,8 @@
 //!
 //! [`MockCluster`] judges what it receives as a broker does - checksums, structure, sequences, epochs, leadership - and
 //! gives back what was written. [`Fault`]s make it misbehave on demand. Producers in other languages can use it too; see
-//! `examples/mock_cluster.rs`. It does not implement transactions, consumer groups, SASL, TLS, ACLs or quotas.
+//! `examples/mock_cluster.rs`. Transactions work as in Kafka, in both versions; of consumer groups it keeps the offsets
+//! only. It does not implement joining a group, SASL, TLS, ACLs or quotas.
 //!
 //! ```
 //! use kafka_producer::mock::{Fault, MockCluster};
@@ -31,8 +32,8 @@
 //!
 //! # Structure
 //! `state` is the cluster without sockets: bytes of a request in, bytes of the answer out, time as an argument. It owns
-//! `topology` (brokers, topics, leaders), a `log` per partition with its `producer_state`, the `fault`s, the `journal`;
-//! `handlers` has one file per API. `server` and `connection` are threads and sockets around it, `sink` replaces the logs
+//! `topology` (brokers, topics, leaders), a `log` per partition with its `producer_state` and `transaction_index`, the
+//! `coordinator`s, the `fault`s, the `journal`; `handlers` has one file per API. `server` and `connection` are threads and sockets around it, `sink` replaces the logs
 //! in discard mode. Nothing of the cluster is shared with the producer except the wire codec and the reading of record
 //! batches. `producer` is the mock producer, `calls` the calls it was told to fail.
 
@@ -40,6 +41,7 @@ mod builder;
 mod calls;
 mod cluster;
 mod connection;
+mod coordinator;
 mod error;
 mod fault;
 mod handlers;
@@ -53,17 +55,21 @@ pub(crate) mod state;
 mod stats;
 mod stored;
 mod topology;
+mod transaction_index;
+mod transactions;
 mod versions;
 
 pub use builder::MockClusterBuilder;
 pub use calls::Operation;
 pub use cluster::MockCluster;
+pub use coordinator::{CommittedOffset, TransactionState};
 pub use error::MockError;
 pub use fault::{Fault, FaultHandle};
 pub use journal::{ProducedBatch, ReceivedRequest, RequestBody};
 pub use producer::MockProducer;
 pub use stats::ClusterStats;
-pub use stored::{BatchInfo, StoredRecord};
+pub use stored::{BatchInfo, Marker, StoredRecord};
+pub use transactions::TransactionInfo;
 pub use versions::BrokerVersion;
 
 /// The engine's simulation drives the cluster in virtual time.

@@ -115,6 +115,21 @@ impl ProducerStates {
         });
     }
 
+    /// The newest epoch seen from a producer.
+    pub(crate) fn epoch(&self, producer_id: i64) -> Option<i16> {
+        self.by_id.get(&producer_id).map(|p| p.epoch)
+    }
+
+    /// A marker tells of an epoch too; a new one starts its sequences at 0.
+    pub(crate) fn end_transaction(&mut self, producer_id: i64, epoch: i16) {
+        let producer =
+            self.by_id.entry(producer_id).or_insert_with(|| Producer { epoch, batches: VecDeque::new() });
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+    }
+
     /// Forgets one producer, as a broker does when `transactional.id.expiration.ms` or retention took its records.
     pub(crate) fn forget(&mut self, producer_id: i64) -> bool {
         self.by_id.remove(&producer_id).is_some()

@@ -53,19 +53,24 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `condition` holds; it is asked after every change. `false` if `deadline` came first.
+    /// Waits until `condition` holds; it is asked after every change, and when the state changes by itself. `false` if
+    /// `deadline` came first.
     pub(super) fn wait_until(&self, deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
         loop {
             let seen = *self.changes.lock();
             if condition() {
                 return true;
             }
+            let event = self.state.lock().next_event(clock::now());
+            let until = event.map_or(deadline, |at| at.min(deadline));
             let mut changes = self.changes.lock();
-            while *changes == seen {
-                if self.changed.wait_until(&mut changes, deadline).timed_out() && *changes == seen {
-                    drop(changes);
-                    return condition();
-                }
+            let mut late = false;
+            while *changes == seen && !late {
+                late = self.changed.wait_until(&mut changes, until).timed_out();
+            }
+            if late && until == deadline && *changes == seen {
+                drop(changes);
+                return condition();
             }
         }
     }

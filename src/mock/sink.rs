@@ -3,10 +3,12 @@
 //! Runs on the connections' threads. A [`Lane`] belongs to one connection and parses no more than the answer needs,
 //! borrowing from the receive buffer; offsets are atomics, so connections do not meet. With `verify`, each partition has
 //! a log without bytes behind a lock of its own, which judges checksum, structure and sequences. Leaders, replicas,
-//! faults and the journal play no part in Produce here.
+//! faults and the journal play no part in Produce here. What is written in transactions does not come this way: the
+//! state judges it, and keeps nothing of it either.
 
 use super::log::{AppendRules, PartitionLog};
 use super::state::ClusterState;
+use super::stats::is_compressed;
 use super::topology::TopicId;
 use crate::protocol::wire::{DecodeError, Reader, Writer};
 use crate::protocol::{ApiKey, ErrorCode};
@@ -33,6 +35,7 @@ pub(super) struct Sink {
 struct Counters {
     requests: AtomicU64,
     batches: AtomicU64,
+    compressed: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
@@ -43,6 +46,7 @@ struct Counters {
 pub(super) struct Tally {
     pub(super) requests: u64,
     pub(super) batches: u64,
+    pub(super) compressed: u64,
     pub(super) records: u64,
     pub(super) bytes: u64,
     pub(super) refused: u64,
@@ -81,6 +85,7 @@ impl Sink {
         Tally {
             requests: c.requests.load(Ordering::Relaxed),
             batches: c.batches.load(Ordering::Relaxed),
+            compressed: c.compressed.load(Ordering::Relaxed),
             records: c.records.load(Ordering::Relaxed),
             bytes: c.bytes.load(Ordering::Relaxed),
             refused: c.refused.load(Ordering::Relaxed),
@@ -187,6 +192,7 @@ impl Lane {
         let c = &sink.counters;
         c.requests.fetch_add(burst.requests, Ordering::Relaxed);
         c.batches.fetch_add(burst.batches, Ordering::Relaxed);
+        c.compressed.fetch_add(burst.compressed, Ordering::Relaxed);
         c.records.fetch_add(burst.records, Ordering::Relaxed);
         c.bytes.fetch_add(burst.bytes, Ordering::Relaxed);
         c.refused.fetch_add(burst.refused, Ordering::Relaxed);
@@ -202,7 +208,10 @@ impl Lane {
         w: &mut Writer,
     ) -> Result<bool, Unfit> {
         let flexible = head.flexible;
-        r.nullable_string(flexible)?;
+        if r.nullable_string(flexible)?.is_some() {
+            // Transactions are the state's.
+            return Err(Unfit);
+        }
         let acks = r.i16()?;
         r.i32()?;
         let frame = w.begin_frame();
@@ -280,6 +289,7 @@ impl Lane {
         };
         if let Ok((_, records)) = outcome {
             self.burst.batches += 1;
+            self.burst.compressed += u64::from(is_compressed(batch));
             self.burst.records += u64::from(records);
         } else {
             self.burst.refused += 1;
@@ -299,6 +309,7 @@ impl SinkPartition {
                 refuse_unknown_producers: false,
                 allow_zstd: version >= 7,
                 keep: false,
+                transactions: false,
             };
             let appended = self.log.lock().append(batch, &rules).map_err(|rejection| {
                 log::warn!(target: "kafka_producer::mock", "{}: {}", rejection.code, rejection.message);

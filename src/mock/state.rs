@@ -4,6 +4,7 @@
 //! same bytes that travel over sockets. `server` wraps it in one lock. Must not know what a correct client would send.
 //! KIP-511 (a version of ApiVersions that the broker lacks is answered in version 0).
 
+use super::coordinator::Coordinators;
 use super::fault::{AnswerFault, ConnectionFault, Faults, Plan};
 use super::handlers::{self, Answer, Handler};
 use super::journal::{Journal, ReceivedRequest};
@@ -12,10 +13,12 @@ use super::stats::ClusterStats;
 use super::topology::{Topic, Topology};
 use super::versions::{ApiRange, BrokerVersion};
 use crate::protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, FetchRequest,
-    FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
+    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
+    ProduceRequest, TxnOffsetCommitRequest,
 };
-use crate::protocol::{ApiKey, Message, Reader, Writer};
+use crate::protocol::{ApiKey, ErrorCode, Message, Reader, Writer};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -31,6 +34,14 @@ pub(crate) struct ClusterOptions {
     pub(crate) log_append_time: bool,
     /// Entries of the journal; 0 keeps none.
     pub(crate) journal: usize,
+    /// The level of the feature `transaction.version`; `None` as the release has it.
+    pub(crate) transaction_version: Option<i16>,
+    /// `transaction.max.timeout.ms`.
+    pub(crate) max_transaction_timeout: Duration,
+    /// How long after EndTxn the markers are written.
+    pub(crate) marker_delay: Duration,
+    /// How long a coordinator that has moved reads its log.
+    pub(crate) coordinator_load_time: Duration,
 }
 
 impl Default for ClusterOptions {
@@ -44,6 +55,10 @@ impl Default for ClusterOptions {
             max_message_bytes: 1_048_588,
             log_append_time: false,
             journal: 10_000,
+            transaction_version: None,
+            max_transaction_timeout: Duration::from_secs(900),
+            marker_delay: Duration::ZERO,
+            coordinator_load_time: Duration::ZERO,
         }
     }
 }
@@ -86,6 +101,20 @@ pub(crate) struct Call {
     size: usize,
 }
 
+/// Producer ids, never used twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProducerIds {
+    next: (i64, i16),
+}
+
+impl ProducerIds {
+    pub(super) fn take(&mut self) -> (i64, i16) {
+        let (id, epoch) = self.next;
+        self.next = (id.saturating_add(1), 0);
+        (id, epoch)
+    }
+}
+
 /// How many violations are remembered.
 const MAX_VIOLATIONS: usize = 100;
 
@@ -98,8 +127,13 @@ pub(crate) struct ClusterState {
     pub(crate) journal: Journal,
     /// Without the connections, which the caller counts.
     pub(crate) stats: ClusterStats,
-    wall_ms: i64,
-    next_producer: (i64, i16),
+    pub(super) coordinators: Coordinators,
+    pub(super) wall_ms: i64,
+    pub(super) next_producer: ProducerIds,
+    /// Rises with each change of a feature.
+    features_epoch: i64,
+    /// Whether batches are kept that come this way.
+    pub(super) keep: bool,
     latency: Vec<(i32, Duration)>,
     violations: VecDeque<String>,
 }
@@ -113,8 +147,11 @@ impl ClusterState {
             topology: Topology::new(host, ports),
             faults: Faults::default(),
             stats: ClusterStats::default(),
+            coordinators: Coordinators::default(),
             wall_ms: 0,
-            next_producer: (1000, 0),
+            next_producer: ProducerIds { next: (1000, 0) },
+            features_epoch: 1,
+            keep: true,
             latency: Vec::new(),
             violations: VecDeque::new(),
         }
@@ -137,13 +174,37 @@ impl ClusterState {
 
     /// The producer id and epoch that the next InitProducerId gets.
     pub(crate) fn set_next_producer(&mut self, producer_id: i64, epoch: i16) {
-        self.next_producer = (producer_id, epoch);
+        self.next_producer = ProducerIds { next: (producer_id, epoch) };
     }
 
     pub(crate) fn new_producer(&mut self) -> (i64, i16) {
-        let (id, epoch) = self.next_producer;
-        self.next_producer = (id.saturating_add(1), 0);
-        (id, epoch)
+        self.next_producer.take()
+    }
+
+    /// The level of the feature `transaction.version`.
+    pub(crate) fn transaction_version(&self) -> i16 {
+        let newest = || self.options.version.transaction_versions().map_or(0, |levels| *levels.end());
+        self.options.transaction_version.unwrap_or_else(newest)
+    }
+
+    /// Settles on another level; connections opened from now on hear of it.
+    pub(crate) fn set_transaction_version(&mut self, level: i16) -> Result<(), ErrorCode> {
+        let levels = self.options.version.transaction_versions();
+        if !levels.is_some_and(|levels| levels.contains(&level)) {
+            return Err(ErrorCode::UNSUPPORTED_VERSION);
+        }
+        self.options.transaction_version = Some(level);
+        self.features_epoch += 1;
+        Ok(())
+    }
+
+    pub(crate) fn features_epoch(&self) -> i64 {
+        self.features_epoch
+    }
+
+    /// From now on batches are judged, counted and dropped.
+    pub(crate) fn keep_nothing(&mut self) {
+        self.keep = false;
     }
 
     /// Topics get this many replicas: as many as asked for, as far as there are brokers.
@@ -167,7 +228,8 @@ impl ClusterState {
             leader_epoch,
             refuse_unknown_producers: self.options.version.refuses_unknown_producers(),
             allow_zstd: produce_version >= 7,
-            keep: true,
+            keep: self.keep,
+            transactions: true,
         }
     }
 
@@ -195,6 +257,7 @@ impl ClusterState {
     /// Handles one request: `frame` is what followed the length prefix. Total on any bytes; a broker hangs up on what it
     /// cannot read.
     pub(crate) fn handle(&mut self, now: Instant, node: i32, connection: u64, frame: &[u8]) -> Reply {
+        self.advance(now);
         let mut body = Reader::new(frame);
         let Some(call) = Call::read(&mut body, now, node, connection) else {
             self.violation(format!(
@@ -224,6 +287,12 @@ impl ClusterState {
             ApiKey::DELETE_TOPICS => self.run::<DeleteTopicsRequest>(&call, body),
             ApiKey::INIT_PRODUCER_ID => self.run::<InitProducerIdRequest>(&call, body),
             ApiKey::FIND_COORDINATOR => self.run::<FindCoordinatorRequest>(&call, body),
+            ApiKey::OFFSET_COMMIT => self.run::<OffsetCommitRequest>(&call, body),
+            ApiKey::OFFSET_FETCH => self.run::<OffsetFetchRequest>(&call, body),
+            ApiKey::ADD_PARTITIONS_TO_TXN => self.run::<AddPartitionsToTxnRequest>(&call, body),
+            ApiKey::ADD_OFFSETS_TO_TXN => self.run::<AddOffsetsToTxnRequest>(&call, body),
+            ApiKey::END_TXN => self.run::<EndTxnRequest>(&call, body),
+            ApiKey::TXN_OFFSET_COMMIT => self.run::<TxnOffsetCommitRequest>(&call, body),
             ApiKey::DESCRIBE_CLUSTER => self.run::<DescribeClusterRequest>(&call, body),
             _ => Reply::silent(Then::Close),
         }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::mock::Fault;
+use crate::protocol::Request;
 use crate::protocol::messages::metadata::MetadataRequestTopic;
 use crate::protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use crate::protocol::record::{BatchAttributes, BatchHeader};
-use crate::protocol::{ErrorCode, Request};
 
 fn cluster() -> ClusterState {
     let mut state = ClusterState::new(ClusterOptions::default(), "mock", &[1, 2]);

@@ -3,9 +3,12 @@
 //! Plain data; no lock, no clock. Raw bytes are kept as a broker keeps them - offset and leader epoch written over the
 //! producer's - so that they can be served to consumers and compared byte for byte.
 
+use super::coordinator::Identity;
 use super::log::{AppendRules, MAX_DECOMPRESSED};
 use super::producer_state::Stamp;
-use crate::protocol::record::{CompressionType, ProducerStamp, RecordBatchView, TimestampType};
+use crate::protocol::record::{
+    BatchAttributes, BatchHeader, CompressionType, ProducerStamp, RecordBatchView, TimestampType,
+};
 
 /// One record read back from a [`MockCluster`](super::MockCluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct StoredRecord {
     pub producer_epoch: Option<i16>,
     /// The record's own sequence number; `None` without idempotence.
     pub sequence: Option<i32>,
+    /// Whether it was written in a transaction.
+    pub transactional: bool,
 }
 
 /// One record batch read back from a [`MockCluster`](super::MockCluster).
@@ -37,14 +42,27 @@ pub struct BatchInfo {
     pub base_offset: i64,
     /// The last record's offset.
     pub last_offset: i64,
-    /// How many records it holds.
+    /// How many records it holds; none if it is a marker.
     pub record_count: usize,
     /// How its body is compressed.
     pub compression: CompressionType,
     /// The idempotent producer that wrote it, and the first record's sequence; `None` without idempotence.
     pub producer: Option<ProducerStamp>,
+    /// Whether it is part of a transaction, or the marker that ends one.
+    pub transactional: bool,
+    /// Set if it is no batch of records, but the end of its producer's transaction.
+    pub marker: Option<Marker>,
     /// The batch as it lies in the log, header and body.
     pub bytes: Vec<u8>,
+}
+
+/// How a transaction ended, as its coordinator notes it in each partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    /// Its records count.
+    Commit,
+    /// Readers of committed records skip its records.
+    Abort,
 }
 
 #[derive(Debug)]
@@ -59,6 +77,8 @@ const CRC_AT: usize = 17;
 const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 const LOG_APPEND_TIME_BIT: u8 = 1 << 3;
+/// Where in a marker's body the low byte of its type is.
+const MARKER_TYPE_AT: usize = 8;
 
 impl StoredBatch {
     /// Takes a batch that has been judged; `records` is at least one.
@@ -75,6 +95,47 @@ impl StoredBatch {
             overwrite(&mut bytes, CRC_AT, &crc.to_be_bytes());
         }
         Self { base_offset, last_offset: base_offset + records - 1, bytes }
+    }
+
+    /// The control batch that ends a transaction: one record whose key says how, and whose value is the coordinator's
+    /// epoch.
+    pub(super) fn marker(
+        (id, epoch): Identity,
+        commit: bool,
+        offset: i64,
+        leader_epoch: i32,
+        wall_ms: i64,
+    ) -> Self {
+        // Length 16 as a varint; attributes, two deltas; key: length 4, version 0, type; value: length 6, version 0,
+        // epoch 0; no headers.
+        let body = [32, 0, 0, 0, 8, 0, 0, 0, u8::from(commit), 12, 0, 0, 0, 0, 0, 0, 0];
+        let header = BatchHeader {
+            base_offset: offset,
+            partition_leader_epoch: Some(leader_epoch),
+            attributes: BatchAttributes { transactional: true, control: true, ..Default::default() },
+            last_offset_delta: 0,
+            base_timestamp: wall_ms,
+            max_timestamp: wall_ms,
+            producer: Some(ProducerStamp { id, epoch, base_sequence: None }),
+            record_count: 1,
+        };
+        let mut bytes = header.stamp(body.len(), std::iter::once(&body[..])).to_vec();
+        bytes.extend_from_slice(&body);
+        Self { base_offset: offset, last_offset: offset, bytes }
+    }
+
+    /// If it is a marker: whose transaction it ends, and whether it commits.
+    pub(super) fn ended(&self) -> Option<(Identity, bool)> {
+        let view = self.view()?;
+        let producer = view.header().producer.filter(|_| view.header().attributes.control)?;
+        Some(((producer.id, producer.epoch), view.body().get(MARKER_TYPE_AT) == Some(&1)))
+    }
+
+    /// The producer of a batch of records in a transaction.
+    pub(super) fn transactional_producer(&self) -> Option<i64> {
+        let view = self.view()?;
+        let attributes = view.header().attributes;
+        view.header().producer.filter(|_| attributes.transactional && !attributes.control).map(|p| p.id)
     }
 
     pub(super) fn base_offset(&self) -> i64 {
@@ -110,19 +171,24 @@ impl StoredBatch {
 
     pub(super) fn info(&self) -> BatchInfo {
         let header = self.view().map(|v| *v.header());
+        let marker = self.ended().map(|(_, commit)| if commit { Marker::Commit } else { Marker::Abort });
+        let offsets = self.last_offset - self.base_offset + 1;
         BatchInfo {
             base_offset: self.base_offset,
             last_offset: self.last_offset,
-            record_count: usize::try_from(self.last_offset - self.base_offset + 1).unwrap_or(0),
+            record_count: if marker.is_some() { 0 } else { usize::try_from(offsets).unwrap_or(0) },
+            transactional: header.is_some_and(|h| h.attributes.transactional),
+            marker,
             compression: header.map_or(CompressionType::None, |h| h.attributes.compression),
             producer: header.and_then(|h| h.producer),
             bytes: self.bytes.clone(),
         }
     }
 
-    /// Decodes the records. A batch whose codec this build lacks was accepted by its header and yields none.
+    /// Decodes the records; a marker has none. A batch whose codec this build lacks was accepted by its header and
+    /// yields none.
     pub(super) fn read_into(&self, out: &mut Vec<StoredRecord>) {
-        let Some(view) = self.view() else { return };
+        let Some(view) = self.view().filter(|v| !v.header().attributes.control) else { return };
         let Ok(records) = view.records(MAX_DECOMPRESSED) else { return };
         let header = view.header();
         let append_time = (header.attributes.timestamp_type == TimestampType::LogAppendTime)
@@ -141,6 +207,7 @@ impl StoredBatch {
                     .producer
                     .and_then(|p| p.base_sequence)
                     .map(|s| s.wrapping_add(record.offset_delta) & i32::MAX),
+                transactional: header.attributes.transactional,
             });
         }
     }

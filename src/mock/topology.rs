@@ -77,6 +77,11 @@ impl Topology {
         self.nodes.keys().copied().collect()
     }
 
+    /// All brokers by id, stopped ones included.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
     pub(crate) fn live_nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().filter(|n| n.alive)
     }

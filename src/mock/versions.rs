@@ -5,6 +5,7 @@
 
 use crate::protocol::ApiKey;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// The Kafka release that a [`MockCluster`](super::MockCluster) answers like.
@@ -38,11 +39,17 @@ const PRODUCE: i16 = 0;
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
+const OFFSET_COMMIT: i16 = 8;
+const OFFSET_FETCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 10;
 const API_VERSIONS: i16 = 18;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
 const INIT_PRODUCER_ID: i16 = 22;
+const ADD_PARTITIONS_TO_TXN: i16 = 24;
+const ADD_OFFSETS_TO_TXN: i16 = 25;
+const END_TXN: i16 = 26;
+const TXN_OFFSET_COMMIT: i16 = 28;
 const CREATE_PARTITIONS: i16 = 37;
 const DESCRIBE_CLUSTER: i16 = 60;
 
@@ -51,11 +58,17 @@ const KAFKA_2_1: &[ApiRange] = &[
     range(FETCH, 0, 10),
     range(LIST_OFFSETS, 0, 4),
     range(METADATA, 0, 7),
+    range(OFFSET_COMMIT, 0, 6),
+    range(OFFSET_FETCH, 0, 5),
     range(FIND_COORDINATOR, 0, 2),
     range(API_VERSIONS, 0, 2),
     range(CREATE_TOPICS, 0, 3),
     range(DELETE_TOPICS, 0, 3),
     range(INIT_PRODUCER_ID, 0, 1),
+    range(ADD_PARTITIONS_TO_TXN, 0, 1),
+    range(ADD_OFFSETS_TO_TXN, 0, 1),
+    range(END_TXN, 0, 1),
+    range(TXN_OFFSET_COMMIT, 0, 2),
     range(CREATE_PARTITIONS, 0, 1),
 ];
 
@@ -64,11 +77,17 @@ const KAFKA_2_8: &[ApiRange] = &[
     range(FETCH, 0, 12),
     range(LIST_OFFSETS, 0, 6),
     range(METADATA, 0, 11),
+    range(OFFSET_COMMIT, 0, 8),
+    range(OFFSET_FETCH, 0, 7),
     range(FIND_COORDINATOR, 0, 3),
     range(API_VERSIONS, 0, 3),
     range(CREATE_TOPICS, 0, 7),
     range(DELETE_TOPICS, 0, 6),
     range(INIT_PRODUCER_ID, 0, 4),
+    range(ADD_PARTITIONS_TO_TXN, 0, 3),
+    range(ADD_OFFSETS_TO_TXN, 0, 3),
+    range(END_TXN, 0, 3),
+    range(TXN_OFFSET_COMMIT, 0, 3),
     range(CREATE_PARTITIONS, 0, 3),
     range(DESCRIBE_CLUSTER, 0, 0),
 ];
@@ -78,11 +97,17 @@ const KAFKA_3_9: &[ApiRange] = &[
     range(FETCH, 0, 17),
     range(LIST_OFFSETS, 0, 9),
     range(METADATA, 0, 12),
+    range(OFFSET_COMMIT, 0, 9),
+    range(OFFSET_FETCH, 0, 9),
     range(FIND_COORDINATOR, 0, 6),
     range(API_VERSIONS, 0, 4),
     range(CREATE_TOPICS, 0, 7),
     range(DELETE_TOPICS, 0, 6),
     range(INIT_PRODUCER_ID, 0, 5),
+    range(ADD_PARTITIONS_TO_TXN, 0, 5),
+    range(ADD_OFFSETS_TO_TXN, 0, 4),
+    range(END_TXN, 0, 4),
+    range(TXN_OFFSET_COMMIT, 0, 4),
     range(CREATE_PARTITIONS, 0, 3),
     range(DESCRIBE_CLUSTER, 0, 1),
 ];
@@ -93,11 +118,17 @@ const KAFKA_4_3: &[ApiRange] = &[
     range(FETCH, 4, 18),
     range(LIST_OFFSETS, 1, 11),
     range(METADATA, 0, 13),
+    range(OFFSET_COMMIT, 2, 10),
+    range(OFFSET_FETCH, 1, 10),
     range(FIND_COORDINATOR, 0, 6),
     range(API_VERSIONS, 0, 4),
     range(CREATE_TOPICS, 2, 7),
     range(DELETE_TOPICS, 1, 6),
     range(INIT_PRODUCER_ID, 0, 5),
+    range(ADD_PARTITIONS_TO_TXN, 0, 5),
+    range(ADD_OFFSETS_TO_TXN, 0, 4),
+    range(END_TXN, 0, 5),
+    range(TXN_OFFSET_COMMIT, 0, 5),
     range(CREATE_PARTITIONS, 0, 3),
     range(DESCRIBE_CLUSTER, 0, 2),
 ];
@@ -118,6 +149,11 @@ impl BrokerVersion {
     pub(crate) fn range_of(self, api: ApiKey) -> Option<ApiRange> {
         let key = api.0;
         self.ranges().iter().copied().find(|r| r.key == key)
+    }
+
+    /// The levels of the feature `transaction.version` that the release has; `None` if it lacks the feature.
+    pub(crate) fn transaction_versions(self) -> Option<RangeInclusive<i16>> {
+        (self >= Self::V4_3).then_some(0..=2)
     }
 
     /// Brokers before 2.5 refuse an unknown producer id that does not start at sequence 0 (KIP-360).

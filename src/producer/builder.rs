@@ -1,16 +1,17 @@
 //! Putting a producer together.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::lifecycle::close_all;
 use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
-use crate::driver::{Callbacks, SenderHandle, Status, start};
+use crate::driver::{Callbacks, Listener, Monitor, Report, SenderHandle, Status, start};
 use crate::engine::Engine;
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::interceptor::{Interceptor, Interceptors};
-use crate::metrics::Metrics;
+use crate::metrics::{Event, Metrics, MetricsSnapshot};
 use crate::partitioner::{self, TypedPartitioner};
 use crate::serializer::{Role, Serializer, check_roughly};
 use crate::sync::Arc;
@@ -23,6 +24,8 @@ pub struct KafkaProducerBuilder<K: ?Sized + 'static, V: ?Sized + 'static> {
     value: Box<dyn Serializer<V>>,
     partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
     interceptors: Vec<Box<dyn Interceptor<K, V>>>,
+    listener: Option<Listener>,
+    reports: Vec<Report>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
@@ -31,7 +34,15 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         key: Box<dyn Serializer<K>>,
         value: Box<dyn Serializer<V>>,
     ) -> Self {
-        Self { config, key, value, partitioner: None, interceptors: Vec::new() }
+        Self {
+            config,
+            key,
+            value,
+            partitioner: None,
+            interceptors: Vec::new(),
+            listener: None,
+            reports: Vec::new(),
+        }
     }
 
     /// Asks `partitioner` for every record that names no partition itself, instead of the default one or the one that
@@ -49,13 +60,49 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         self
     }
 
+    /// Calls `listener` with what the producer does and meets: connections, requests, retries, throttling, leaders,
+    /// failures. Replaces one that was set before. Write the closure's argument with its type: `|event: &Event|`.
+    ///
+    /// It runs on a thread of its own (`kafka-monitor`), never on the one that sends. Up to 1024 events wait for it; what
+    /// comes beyond that is dropped and counted ([`MetricsSnapshot::events_dropped`]). Panics are logged. There, `send`
+    /// never blocks, and `flush`, `close` and `get` on a pending handle are refused, as in a callback.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Calls `reporter` with the metrics every `interval`, and a last time when the producer closes. May be called
+    /// several times: each reporter has its own interval.
+    ///
+    /// It runs on the thread that [`on_event`](Self::on_event) describes; a slow one delays events and other reporters.
+    #[must_use]
+    pub fn report_every(
+        mut self,
+        interval: Duration,
+        reporter: impl FnMut(&MetricsSnapshot) + Send + 'static,
+    ) -> Self {
+        self.reports.push(Report { every: interval, run: Box::new(reporter) });
+        self
+    }
+
+    /// Logs one line of metrics every `interval`, and a last one when the producer closes: level `info`, target
+    /// `kafka_producer::metrics`.
+    #[must_use]
+    pub fn log_metrics_every(self, interval: Duration) -> Self {
+        self.report_every(interval, |m| log::info!(target: "kafka_producer::metrics", "{m}"))
+    }
+
     /// Opens the producer. Returns at once, also while no broker can be reached.
     ///
     /// # Errors
-    /// As [`KafkaProducer::new`].
+    /// As [`KafkaProducer::new`]; [`Misuse`](crate::ErrorKind::Misuse) for a report every zero seconds.
     pub fn build(mut self) -> Result<KafkaProducer<K, V>, Error> {
         let config = self.config.clone();
         settings::refuse_what_is_missing(&config)?;
+        if self.reports.iter().any(|report| report.every.is_zero()) {
+            return Err(Error::new(ErrorKind::Misuse, "report_every: the interval must be more than zero"));
+        }
         check_roughly::<K>(&config, Role::Key)?;
         check_roughly::<V>(&config, Role::Value)?;
         if self.partitioner.is_none() {
@@ -64,10 +111,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         }
         let threads = self.configure().and_then(|()| {
             let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
-            Threads::start(&config, adaptive)
+            Threads::start(&config, adaptive, self.listener.take(), std::mem::take(&mut self.reports))
         });
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
-        let Threads { acc, status, sender, callbacks } = threads.inspect_err(|_| {
+        let Threads { acc, status, sender, callbacks, monitor } = threads.inspect_err(|_| {
             close_all(&*self.key, &*self.value, self.partitioner.as_deref());
             interceptors.close();
         })?;
@@ -85,6 +132,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             status,
             sender,
             callbacks,
+            monitor,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
         })
@@ -117,22 +165,29 @@ struct Threads {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    monitor: Option<Monitor>,
 }
 
 impl Threads {
-    fn start(config: &ProducerConfig, adaptive: bool) -> Result<Self, Error> {
+    fn start(
+        config: &ProducerConfig,
+        adaptive: bool,
+        listener: Option<Listener>,
+        reports: Vec<Report>,
+    ) -> Result<Self, Error> {
         let client_id = settings::client_id(config);
-        let acc =
-            RecordAccumulator::new(settings::accumulator(config, adaptive), Arc::new(Metrics::default()));
+        let metrics = Metrics::new(&client_id, config.metrics_sample_window(), config.metrics_num_samples());
+        let acc = RecordAccumulator::new(settings::accumulator(config, adaptive), Arc::new(metrics));
         if let Some(timeout) = config.partitioner_availability_timeout() {
             acc.set_availability_timeout(timeout);
         }
         let status = Arc::new(Status::default());
         let callbacks = Callbacks::start(acc.id)?;
         acc.set_callback_sink(callbacks.sink());
+        let monitor = Monitor::start(&acc, listener, reports)?;
         let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
         let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
-        Ok(Self { acc, status, sender, callbacks })
+        Ok(Self { acc, status, sender, callbacks, monitor })
     }
 }
 

@@ -129,10 +129,15 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let deadline = clock::deadline(clock::now(), timeout);
         let stopped = self.stop_sending(deadline);
         let called_back = self.callbacks.stop(clock::deadline(deadline, GRACE));
+        let watched = self.monitor.as_ref().is_none_or(|m| m.stop(clock::deadline(deadline, GRACE)));
         self.close_plug_ins();
         match (stopped, self.status.take_lost()) {
             (false, _) => Err(Error::new(ErrorKind::Timeout, "close: the sender thread has not ended yet")),
-            (true, 0) if called_back => Ok(()),
+            (true, 0) if called_back && watched => Ok(()),
+            (true, 0) if called_back => Err(Error::new(
+                ErrorKind::Timeout,
+                "close: the event listener or a reporter is still running",
+            )),
             (true, 0) => Err(Error::new(ErrorKind::Timeout, "close: callbacks are still running")),
             (true, lost) => {
                 let message =

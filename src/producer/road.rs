@@ -178,6 +178,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             )
             .with_retriable(true),
         };
+        let error = wait.explain(error);
         match cause {
             Some(cause) => match cause.code() {
                 Some(code) => error.with_code(code).with_source(cause),

@@ -1,8 +1,9 @@
 //! The end, and what comes after: flush, purge, close, drop, threads.
 
+#[cfg(target_os = "linux")]
+use crate::support::{Manners, Stranger, eventually};
 use crate::support::{
-    Manners, PATIENCE, Producer, Stranger, after, at_once, config, dead_address, eventually, gate, keep_log,
-    logged, ms, open, says,
+    PATIENCE, Producer, after, at_once, config, dead_address, gate, keep_log, logged, ms, open, says,
 };
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{DeliveryFuture, ErrorKind, ProducerConfig, ProducerRecord};

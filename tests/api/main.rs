@@ -8,17 +8,21 @@
 )]
 
 mod backpressure;
+mod bad_input;
 mod callbacks;
 mod chaos;
 mod compression;
+mod events;
 mod faults;
 mod handles;
 mod harness;
 mod hostile;
 mod idempotence;
+mod leaders;
 mod lifecycle;
 mod limits;
 mod metadata;
+mod metrics;
 mod plug_ins;
 mod records;
 mod refused;
@@ -27,4 +31,5 @@ mod sending;
 mod shapes;
 mod strangers;
 mod support;
+mod timings;
 mod versions;

@@ -105,6 +105,12 @@ pub(crate) enum Manners {
     Greets(&'static [u8]),
     Silent,
     ClosesAtOnce,
+    /// Announces an answer of some length, and says it a byte at a time.
+    Drips,
+    /// Closes with a reset once it has heard something.
+    Resets,
+    /// Will say nothing, and listens on.
+    HalfCloses,
 }
 
 /// A listener that is no Kafka broker.
@@ -155,6 +161,26 @@ fn treat(mut stream: TcpStream, manners: Manners) -> Option<TcpStream> {
         }
         Manners::Silent => Some(stream),
         Manners::ClosesAtOnce => None,
+        Manners::Drips => {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&[0, 0, 4, 0]);
+            let drip = move || {
+                while stream.write_all(&[0]).is_ok() {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+            };
+            std::thread::spawn(drip);
+            None
+        }
+        Manners::Resets => {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            None
+        }
+        Manners::HalfCloses => {
+            let _ = stream.shutdown(Shutdown::Write);
+            Some(stream)
+        }
     }
 }
 

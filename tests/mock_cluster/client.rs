@@ -164,6 +164,12 @@ impl Batch {
         self
     }
 
+    /// As [`by`](Self::by), in a transaction.
+    pub(crate) fn in_transaction_of(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
+        self.attributes |= 1 << 4;
+        self.by(id, epoch, sequence)
+    }
+
     /// The key of each record is `k`, its one header `h` = null, its timestamps rise by one millisecond.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();

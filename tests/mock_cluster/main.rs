@@ -12,3 +12,5 @@ mod client;
 mod faults;
 mod produce;
 mod sink;
+mod transactions;
+mod txn_client;

@@ -76,6 +76,24 @@ fn an_old_broker_refuses_an_unknown_producer_in_mid_sequence() {
     assert_eq!(answer.error_code, ErrorCode::UNKNOWN_PRODUCER_ID);
 }
 
+/// As brokers do; franz-go without idempotence writes no id and a sequence all the same.
+#[test]
+fn without_a_producer_id_neither_epoch_nor_sequence_count() {
+    let (cluster, mut client) = one_partition();
+    for stamp in [(-1, -1, 0), (-1, 0, -1), (-1, 3, 7), (-1, -1, 0)] {
+        let bytes = batch(&["x"]).by(stamp.0, stamp.1, stamp.2).bytes();
+        assert_eq!(client.produce("t", 0, bytes).error_code, ErrorCode::NONE, "{stamp:?}");
+    }
+    let records = cluster.records("t", 0);
+    assert_eq!(records.len(), 4);
+    assert!(records.iter().all(|r| r.producer_id.is_none() && r.sequence.is_none()));
+    assert!(cluster.violations().is_empty());
+    for half in [(7, -1, 0), (7, 0, -2), (-2, 0, 0)] {
+        let bytes = batch(&["x"]).by(half.0, half.1, half.2).bytes();
+        assert_eq!(client.produce("t", 0, bytes).error_code, ErrorCode::INVALID_RECORD, "{half:?}");
+    }
+}
+
 #[test]
 fn malformed_batches_are_refused_and_noted() {
     let (cluster, mut client) = one_partition();
@@ -97,7 +115,7 @@ fn malformed_batches_are_refused_and_noted() {
         (good[..good.len() - 1].to_vec(), ErrorCode::CORRUPT_MESSAGE),
         (Vec::new(), ErrorCode::INVALID_RECORD),
         (control.bytes(), ErrorCode::INVALID_RECORD),
-        (transactional.bytes(), ErrorCode::INVALID_TXN_STATE),
+        (transactional.bytes(), ErrorCode::INVALID_RECORD),
         (batch(&[]).bytes(), ErrorCode::INVALID_RECORD),
     ];
     for (i, (bytes, expected)) in cases.into_iter().enumerate() {
@@ -106,7 +124,7 @@ fn malformed_batches_are_refused_and_noted() {
         assert!(answer.error_message.is_some() || expected == ErrorCode::NONE);
     }
     assert_eq!(cluster.record_count("t"), 0);
-    assert_eq!(cluster.violations().len(), 7);
+    assert_eq!(cluster.violations().len(), 8);
 }
 
 #[test]

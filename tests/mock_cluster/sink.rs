@@ -30,6 +30,17 @@ fn records_are_counted_acknowledged_and_gone() {
 }
 
 #[test]
+fn compressed_batches_are_counted_by_their_headers() {
+    let (cluster, mut client) = start(false);
+    for attributes in [0, 1, 2, 3, 4, 0b1000] {
+        let mut batch = batch(&["x"]);
+        batch.attributes = attributes;
+        assert_eq!(client.produce("t", 0, batch.bytes()).error_code, ErrorCode::NONE);
+    }
+    assert_eq!((cluster.stats().batches, cluster.stats().compressed_batches), (6, 4));
+}
+
+#[test]
 fn without_acks_there_is_no_answer() {
     let (cluster, mut client) = start(false);
     client.send(&produce("t", 0, batch(&["x"]).bytes(), 0), 9);

@@ -5,6 +5,7 @@
 mod configured;
 mod mock_producer;
 mod partitioners;
+mod properties_files;
 mod registry;
 mod serializers;
 mod support;

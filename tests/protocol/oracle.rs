@@ -53,7 +53,8 @@ macro_rules! codecs {
 
 const CODECS: &[Codec] = codecs! {
     ProduceRequest ProduceResponse FetchRequest FetchResponse ListOffsetsRequest ListOffsetsResponse
-    MetadataRequest MetadataResponse FindCoordinatorRequest FindCoordinatorResponse
+    MetadataRequest MetadataResponse OffsetCommitRequest OffsetCommitResponse
+    OffsetFetchRequest OffsetFetchResponse FindCoordinatorRequest FindCoordinatorResponse
     ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
     DeleteTopicsRequest DeleteTopicsResponse InitProducerIdRequest InitProducerIdResponse
     AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse

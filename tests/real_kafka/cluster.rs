@@ -35,6 +35,8 @@ pub(crate) struct RealKafka {
 #[derive(Debug)]
 struct Node {
     address: SocketAddr,
+    /// What a proxy in front of it leads to, if it has one.
+    behind: Option<SocketAddr>,
     dir: PathBuf,
     process: Mutex<Option<Child>>,
 }
@@ -44,11 +46,21 @@ impl RealKafka {
     ///
     /// Panics if they are not up in time; their logs stay.
     pub(crate) fn start(version: Version, nodes: usize) -> Self {
+        Self::start_behind(version, nodes, &[])
+    }
+
+    /// Starts nodes each of which has a proxy as its second address: clients that come from a proxy (`fronts`, one for
+    /// each node, or none) are told to come back through proxies, to [`behind`](Self::behind). The harness's own client
+    /// does not come that way.
+    pub(crate) fn start_behind(version: Version, nodes: usize, fronts: &[SocketAddr]) -> Self {
         let java = Java::prepare(version);
         let dir = new_run_dir();
-        let addresses = free_addresses(2 * nodes);
-        let (clients, controllers) = addresses.split_at(nodes);
-        let nodes: Vec<Node> = (0..nodes).map(|i| Node::prepare(&dir, i, clients, controllers)).collect();
+        let addresses = free_addresses(2 * nodes + fronts.len());
+        let (clients, others) = addresses.split_at(nodes);
+        let (controllers, behind) = others.split_at(nodes);
+        let front = |i: usize| Some((*behind.get(i)?, *fronts.get(i)?));
+        let prepare = |i: usize| Node::prepare(&dir, i, clients, controllers, front(i));
+        let nodes: Vec<Node> = (0..nodes).map(prepare).collect();
         let helper = Helper::start(&java, &join(clients), &dir.join("helper.log"));
         let cluster = Self { version, java, dir, nodes, helper: Mutex::new(helper) };
         for i in 0..cluster.nodes.len() {
@@ -84,6 +96,11 @@ impl RealKafka {
     /// The address of node `i`, counted from 0. Its node id is `i + 1`.
     pub(crate) fn address(&self, i: usize) -> SocketAddr {
         self.nodes[i].address
+    }
+
+    /// Where the proxy in front of node `i` has to lead.
+    pub(crate) fn behind(&self, i: usize) -> SocketAddr {
+        self.nodes[i].behind.expect("a cluster behind proxies")
     }
 
     /// The data directory of node `i`.
@@ -186,12 +203,28 @@ impl Drop for RealKafka {
 }
 
 impl Node {
-    fn prepare(run: &Path, i: usize, clients: &[SocketAddr], controllers: &[SocketAddr]) -> Self {
+    /// `front`: where it listens for a proxy, and the proxy's own address.
+    fn prepare(
+        run: &Path,
+        i: usize,
+        clients: &[SocketAddr],
+        controllers: &[SocketAddr],
+        front: Option<(SocketAddr, SocketAddr)>,
+    ) -> Self {
         let dir = run.join(format!("node-{}", i + 1));
         fs::create_dir_all(&dir).expect("target is writable");
-        let properties = properties(&dir, i, clients, controllers);
+        let mut properties = properties(&dir, i, clients, controllers);
+        if let Some((behind, proxy)) = front {
+            properties += &format!(
+                "listeners=PLAINTEXT://{client},CONTROLLER://{controller},FRONT://{behind}\n\
+                 advertised.listeners=PLAINTEXT://{client},FRONT://{proxy}\n\
+                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT\n",
+                client = clients[i],
+                controller = controllers[i],
+            );
+        }
         fs::write(dir.join("server.properties"), properties).expect("target is writable");
-        Self { address: clients[i], dir, process: Mutex::new(None) }
+        Self { address: clients[i], behind: front.map(|f| f.0), dir, process: Mutex::new(None) }
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Child>> {

@@ -17,15 +17,21 @@
 mod cluster;
 mod helper;
 mod java;
+mod load;
 mod logs;
 mod partitions;
+mod proxy;
 mod reader;
 mod topics;
 mod wait;
 
+mod answers;
 mod bad_input;
 mod delivery;
 mod faults;
+mod fire;
 mod harness;
+mod network;
 mod numbered;
 mod placement;
+mod plug_ins;

@@ -36,7 +36,12 @@ pub(crate) fn wall_millis() -> i64 {
     i64::try_from(since.as_millis()).expect("before the year 292278994")
 }
 
-#[expect(clippy::disallowed_methods, reason = "another process gives no event to wait for")]
 fn pause() {
-    std::thread::sleep(BETWEEN_LOOKS);
+    for_a_while(BETWEEN_LOOKS);
+}
+
+/// How long a fault lasts, or what a bad network adds.
+#[expect(clippy::disallowed_methods, reason = "another process gives no event to wait for")]
+pub(crate) fn for_a_while(time: Duration) {
+    std::thread::sleep(time);
 }

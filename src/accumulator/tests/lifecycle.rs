@@ -225,6 +225,8 @@ fn flush_waits_for_the_parts_of_a_split_batch() {
             raw_len: 3000,
             codec: CompressionType::None,
             records: 1,
+            largest: 1,
+            waited: parent.waited,
             base_timestamp: 0,
             max_timestamp: 0,
             completion,

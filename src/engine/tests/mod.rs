@@ -10,6 +10,8 @@ mod oracle;
 mod retries;
 mod scenario;
 mod sequences;
+mod silence;
 mod sim;
 mod splits;
+mod timings;
 mod world;

@@ -1,18 +1,22 @@
 //! Fetch: whole batches from an offset on, so that consumers with assigned partitions can read back.
 //!
-//! Not implemented: fetch sessions (every fetch is full, which clients accept), read-committed filtering (there are no
-//! transactions), followers. A fetch that finds nothing answers after its `max_wait_ms`; what arrives meanwhile is
+//! Readers of committed records get nothing of an open transaction and behind it, and a list of the aborted ones, which
+//! they skip themselves (KIP-98). Not implemented: fetch sessions (every fetch is full, which clients accept),
+//! followers. A fetch that finds nothing answers after its `max_wait_ms`; what arrives meanwhile is
 //! found by the next one.
 
 use super::{Answer, Handler};
 use crate::mock::fault::{Plan, Target, When};
 use crate::mock::state::{Call, ClusterState};
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::fetch::{FetchPartition, FetchTopic, FetchableTopicResponse, PartitionData};
+use crate::protocol::messages::fetch::{
+    AbortedTransaction, FetchPartition, FetchTopic, FetchableTopicResponse, PartitionData,
+};
 use crate::protocol::messages::{FetchRequest, FetchResponse};
 use crate::sync::Arc;
 use std::time::Duration;
 
+const READ_COMMITTED: i8 = 1;
 /// No fetch waits longer, whatever it says.
 const MAX_WAIT_MS: u64 = 30_000;
 
@@ -28,11 +32,12 @@ impl Handler for FetchRequest {
     }
 
     fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<FetchResponse> {
+        let committed = self.isolation_level == READ_COMMITTED;
         let mut left = usize::try_from(self.max_bytes).unwrap_or(0);
         let mut responses = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
             let name = name_of(cluster, topic);
-            let read = |p| read(cluster, call, plan, name.as_deref(), p, &mut left);
+            let read = |p| read(cluster, call, plan, name.as_deref(), p, committed, &mut left);
             responses.push(FetchableTopicResponse {
                 topic: topic.topic.clone(),
                 topic_id: topic.topic_id,
@@ -68,6 +73,7 @@ fn read(
     plan: &Plan,
     topic: Option<&str>,
     wanted: &FetchPartition,
+    committed: bool,
     left: &mut usize,
 ) -> PartitionData {
     let failed = |error_code| PartitionData {
@@ -95,14 +101,21 @@ fn read(
         return failed(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
     let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(*left);
-    let records = if *left == 0 { Vec::new() } else { log.read(wanted.fetch_offset, limit) };
+    let end = if committed { log.last_stable_offset() } else { log.end_offset() };
+    let (records, next) = match *left {
+        0 => (Vec::new(), wanted.fetch_offset),
+        _ => log.read(wanted.fetch_offset, end, limit),
+    };
     *left = left.saturating_sub(records.len());
+    let aborted = |(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset };
+    let aborted = log.aborted_in(wanted.fetch_offset, next).into_iter().map(aborted);
     PartitionData {
         partition_index: wanted.partition,
         error_code: ErrorCode::NONE,
         high_watermark: log.end_offset(),
-        last_stable_offset: log.end_offset(),
+        last_stable_offset: log.last_stable_offset(),
         log_start_offset: log.start_offset(),
+        aborted_transactions: committed.then(|| aborted.collect()),
         records: Some(records),
         ..Default::default()
     }

@@ -1,13 +1,16 @@
-//! InitProducerId for producers without transactions: always a fresh id. KIP-98, KIP-360.
-//!
-//! Not implemented: transactional ids, which would need a coordinator; they are told that there is none.
+//! InitProducerId: always a fresh id for producers without transactions; the next epoch of a transactional id. KIP-98,
+//! KIP-360 (id and epoch in the request), KIP-588 (PRODUCER_FENCED).
 
-use super::{Answer, Handler};
-use crate::mock::fault::{Plan, When};
+use super::{Answer, Handler, fenced, struck};
+use crate::mock::coordinator::Key;
+use crate::mock::fault::Plan;
 use crate::mock::journal::RequestBody;
 use crate::mock::state::{Call, ClusterState};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+
+/// The first version that knows PRODUCER_FENCED.
+const FENCED_FROM: i16 = 4;
 
 impl Handler for InitProducerIdRequest {
     fn summary(&self, _: &ClusterState) -> RequestBody {
@@ -17,21 +20,8 @@ impl Handler for InitProducerIdRequest {
         }
     }
 
-    fn answer(self, cluster: &mut ClusterState, _: &Call, plan: &Plan) -> Answer<InitProducerIdResponse> {
-        let outcome = if let Some(fault) = plan.error(When::Before) {
-            Err(fault.code)
-        } else {
-            match self.transactional_id.as_deref() {
-                // A broker ignores the id and epoch of a producer without transactions.
-                None => Ok(cluster.new_producer()),
-                Some("") => Err(ErrorCode::INVALID_REQUEST),
-                Some(_) => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
-            }
-        };
-        let outcome = match plan.error(When::After) {
-            Some(fault) => outcome.and(Err(fault.code)),
-            None => outcome,
-        };
+    fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<InitProducerIdResponse> {
+        let outcome = struck(plan, || init(cluster, call, &self));
         let throttle_time_ms = plan.throttle_ms();
         Answer::Respond(match outcome {
             Ok((producer_id, producer_epoch)) => InitProducerIdResponse {
@@ -41,8 +31,29 @@ impl Handler for InitProducerIdRequest {
                 producer_epoch,
             },
             Err(error_code) => {
+                let error_code = fenced(error_code, call.version, FENCED_FROM);
                 InitProducerIdResponse { throttle_time_ms, error_code, producer_id: -1, producer_epoch: -1 }
             }
         })
     }
+}
+
+fn init(
+    cluster: &mut ClusterState,
+    call: &Call,
+    request: &InitProducerIdRequest,
+) -> Result<(i64, i16), ErrorCode> {
+    let id = match request.transactional_id.as_deref() {
+        // A broker ignores the id and epoch of a producer without transactions.
+        None => return Ok(cluster.new_producer()),
+        Some("") => return Err(ErrorCode::INVALID_REQUEST),
+        Some(id) => id,
+    };
+    cluster.check_coordinator(Key::Transaction(id), call.node, call.now)?;
+    let expected = match (request.producer_id, request.producer_epoch) {
+        (-1, -1) => None,
+        (-1, _) | (_, -1) => return Err(ErrorCode::INVALID_REQUEST),
+        identity => Some(identity),
+    };
+    cluster.init_transaction(id, request.transaction_timeout_ms, expected, call.now)
 }

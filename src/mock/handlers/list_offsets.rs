@@ -1,4 +1,5 @@
-//! ListOffsets: first, last, and by time, so that consumers with assigned partitions can start.
+//! ListOffsets: first, last, and by time, so that consumers with assigned partitions can start. KIP-98 (the last stable
+//! offset is the last one for readers of committed records), KIP-734 (the record of the highest time).
 
 use super::{Answer, Handler};
 use crate::mock::fault::{Plan, Target, When};
@@ -12,6 +13,10 @@ use crate::sync::Arc;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const READ_COMMITTED: i8 = 1;
 /// The first version that tells a leader's epoch.
 const EPOCHS_FROM: i16 = 4;
 
@@ -30,10 +35,11 @@ impl Handler for ListOffsetsRequest {
     }
 
     fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<ListOffsetsResponse> {
+        let committed = self.isolation_level == READ_COMMITTED;
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
-            let partitions =
-                topic.partitions.iter().map(|p| look_up(cluster, call, plan, &topic.name, p)).collect();
+            let look_up = |p| look_up(cluster, call, plan, &topic.name, p, committed);
+            let partitions = topic.partitions.iter().map(look_up).collect();
             topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
         }
         Answer::Respond(ListOffsetsResponse { throttle_time_ms: plan.throttle_ms(), topics })
@@ -46,6 +52,7 @@ fn look_up(
     plan: &Plan,
     topic: &str,
     wanted: &ListOffsetsPartition,
+    committed: bool,
 ) -> ListOffsetsPartitionResponse {
     let base = ListOffsetsPartitionResponse { partition_index: wanted.partition_index, ..Default::default() };
     let fault = [When::Before, When::After]
@@ -61,8 +68,11 @@ fn look_up(
         return ListOffsetsPartitionResponse { error_code: ErrorCode::NOT_LEADER_OR_FOLLOWER, ..base };
     }
     let (offset, timestamp) = match wanted.timestamp {
+        LATEST if committed => (partition.log.last_stable_offset(), -1),
         LATEST => (partition.log.end_offset(), -1),
-        EARLIEST => (partition.log.start_offset(), -1),
+        EARLIEST | EARLIEST_LOCAL => (partition.log.start_offset(), -1),
+        MAX_TIMESTAMP => partition.log.offset_of_max_time().unwrap_or((-1, -1)),
+        LATEST_TIERED => (-1, -1),
         time => partition.log.offset_for_time(time).unwrap_or((-1, -1)),
     };
     let leader_epoch = if call.version >= EPOCHS_FROM { partition.leader_epoch } else { -1 };

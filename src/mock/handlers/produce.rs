@@ -1,13 +1,17 @@
 //! Produce: checks leadership and replicas, appends, answers. KIP-467 (record errors), KIP-516 (topic ids), KIP-951
-//! (where the leader is).
+//! (where the leader is), KIP-890 (a transactional batch belongs to a transaction, or begins to).
 //!
-//! Not implemented: transactions, replication delays (a batch counts as replicated once the in-sync replicas suffice).
+//! Not implemented: replication delays (a batch counts as replicated once the in-sync replicas suffice). Brokers before
+//! 3.6 took transactional batches for partitions that were not part of the transaction, and left it open for ever; this
+//! one refuses them whatever release it answers like, since no correct producer sends them.
 
 use super::{Answer, Handler, id_or_none};
+use crate::mock::coordinator::{PRODUCE_ENROLS_FROM, RAISES_FROM};
 use crate::mock::fault::{Plan, PlannedError, Target, When};
 use crate::mock::journal::{ProducedBatch, RequestBody};
 use crate::mock::log::{Appended, Rejection};
 use crate::mock::state::{Call, ClusterState};
+use crate::mock::stats::is_compressed;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
@@ -19,6 +23,15 @@ use crate::sync::Arc;
 
 /// The first version whose answer says where the leader is.
 const LEADER_HINTS_FROM: i16 = 10;
+
+/// The first version that knows TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 11;
+
+/// What holds for every batch of one request.
+struct Terms<'a> {
+    acks: i16,
+    transactional_id: Option<&'a str>,
+}
 
 /// Where a batch's header has its checksum.
 const CRC_AT: usize = 17;
@@ -40,15 +53,21 @@ impl Handler for ProduceRequest {
             let name = name_of(cluster, topic).map_or_else(String::new, |n| n.to_string());
             topic.partition_data.iter().map(move |p| describe(&name, p))
         });
-        RequestBody::Produce { acks: self.acks, timeout_ms: self.timeout_ms, batches: batches.collect() }
+        RequestBody::Produce {
+            transactional_id: self.transactional_id.clone(),
+            acks: self.acks,
+            timeout_ms: self.timeout_ms,
+            batches: batches.collect(),
+        }
     }
 
     fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<ProduceResponse> {
+        let terms = Terms { acks: self.acks, transactional_id: self.transactional_id.as_deref() };
         let mut responses = Vec::with_capacity(self.topic_data.len());
         for topic in &self.topic_data {
             let name = name_of(cluster, topic);
             let append = |p| {
-                let response = append(cluster, call, plan, name.as_deref(), p, self.acks);
+                let response = append(cluster, call, plan, name.as_deref(), p, &terms);
                 cluster.stats.refused_batches += u64::from(response.error_code != ErrorCode::NONE);
                 response
             };
@@ -89,6 +108,7 @@ fn describe(topic: &str, partition: &PartitionProduceData) -> ProducedBatch {
         producer_id: producer.map(|p| p.id),
         producer_epoch: producer.map(|p| p.epoch),
         base_sequence: producer.and_then(|p| p.base_sequence),
+        transactional: header.is_some_and(|h| h.attributes.transactional),
         crc: bytes.get(CRC_AT..).and_then(<[u8]>::first_chunk).map_or(0, |crc| u32::from_be_bytes(*crc)),
     }
 }
@@ -99,7 +119,7 @@ fn append(
     plan: &Plan,
     topic: Option<&str>,
     data: &PartitionProduceData,
-    acks: i16,
+    terms: &Terms<'_>,
 ) -> PartitionProduceResponse {
     let index = data.index;
     let fault = |when| plan.error_for(when, topic.unwrap_or_default(), Some(index));
@@ -109,11 +129,13 @@ fn append(
     let Some(topic) = topic else {
         return refused(index, Rejection::new(ErrorCode::UNKNOWN_TOPIC_ID, "no topic has this id"));
     };
-    if !(-1..=1).contains(&acks) {
-        return refused(index, Rejection::new(ErrorCode::INVALID_REQUIRED_ACKS, format!("acks={acks}")));
+    if !(-1..=1).contains(&terms.acks) {
+        let acks = format!("acks={}", terms.acks);
+        return refused(index, Rejection::new(ErrorCode::INVALID_REQUIRED_ACKS, acks));
     }
     let outcome = match check_leader(cluster, call, topic, index) {
-        Ok(epoch) => append_to_log(cluster, call, topic, data, acks, epoch),
+        Ok(epoch) => admit(cluster, call, topic, data, terms)
+            .and_then(|()| append_to_log(cluster, call, topic, data, terms.acks, epoch)),
         Err(response) => return *response,
     };
     match (outcome, fault(When::After)) {
@@ -158,6 +180,45 @@ fn check_leader(
     Err(Box::new(response))
 }
 
+/// A transactional batch must be of the transaction that its coordinator knows.
+fn admit(
+    cluster: &mut ClusterState,
+    call: &Call,
+    topic: &str,
+    data: &PartitionProduceData,
+    terms: &Terms<'_>,
+) -> Result<(), Rejection> {
+    let parsed = RecordBatchView::parse(data.records.as_deref().unwrap_or_default());
+    // What cannot be read is the log's to refuse.
+    let Ok((batch, _)) = parsed else { return Ok(()) };
+    let header = batch.header();
+    let Some(producer) = header.producer.filter(|_| header.attributes.transactional) else { return Ok(()) };
+    let producer = (producer.id, producer.epoch);
+    let Some(id) = terms.transactional_id else {
+        let message = "a transactional batch in a request without a transactional id";
+        return Err(Rejection::new(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message));
+    };
+    let enrols = call.version >= PRODUCE_ENROLS_FROM;
+    if enrols && cluster.transaction_version() < RAISES_FROM {
+        let what = format!("Produce v{} in a transaction of version 1", call.version);
+        cluster.violation(format!("connection {}: {topic}-{}: {what}", call.connection, data.index));
+    }
+    let partition = cluster.topology.partition(topic, data.index);
+    if partition.is_some_and(|p| p.log.has_open_transaction(producer)) {
+        return Ok(());
+    }
+    let place = (Arc::from(topic), data.index);
+    cluster.admit_batch(id, producer, place, enrols, call.now).map_err(|code| {
+        let code = match code {
+            ErrorCode::TRANSACTION_ABORTABLE if call.version < ABORTABLE_FROM => ErrorCode::INVALID_TXN_STATE,
+            code => code,
+        };
+        let (producer_id, epoch) = producer;
+        let who = format!("{id:?}, producer {producer_id} epoch {epoch}");
+        Rejection::new(code, format!("the partition could not be verified to be in the transaction of {who}"))
+    })
+}
+
 fn append_to_log(
     cluster: &mut ClusterState,
     call: &Call,
@@ -176,11 +237,13 @@ fn append_to_log(
         let message = format!("{in_sync} replicas in sync, min.insync.replicas={min_in_sync}");
         return Err(Rejection::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
     }
-    let appended = partition.log.append(data.records.as_deref().unwrap_or_default(), &rules)?;
+    let batch = data.records.as_deref().unwrap_or_default();
+    let appended = partition.log.append(batch, &rules)?;
     if appended.duplicate {
         cluster.stats.duplicate_batches += 1;
     } else {
         cluster.stats.batches += 1;
+        cluster.stats.compressed_batches += u64::from(is_compressed(batch));
         cluster.stats.records += u64::from(appended.records);
     }
     Ok(appended)

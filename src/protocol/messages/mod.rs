@@ -18,6 +18,8 @@ pub mod find_coordinator;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod produce;
 pub mod produce_fast;
 pub mod txn_offset_commit;
@@ -35,6 +37,8 @@ pub use find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 pub use init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 pub use metadata::{MetadataRequest, MetadataResponse};
+pub use offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+pub use offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 pub use produce::{ProduceRequest, ProduceResponse};
 pub use txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
@@ -103,6 +107,8 @@ known_apis!(
     FetchRequest,
     ListOffsetsRequest,
     MetadataRequest,
+    OffsetCommitRequest,
+    OffsetFetchRequest,
     FindCoordinatorRequest,
     ApiVersionsRequest,
     CreateTopicsRequest,
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_known_api_has_a_name_and_versions() {
-        assert_eq!(ApiKey::KNOWN.len(), 15);
+        assert_eq!(ApiKey::KNOWN.len(), 17);
         assert!(ApiKey::KNOWN.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(ApiKey::KNOWN.iter().all(|key| key.name() != "Unknown" && key.versions().is_some()));
         assert_eq!(ApiKey::SASL_HANDSHAKE.versions(), None);

@@ -152,14 +152,12 @@ impl BatchHeader {
             .ok_or("attributes: unknown compression type")?;
         let id = i64::from_be_bytes(field(bytes, 43));
         let epoch = i16::from_be_bytes(field(bytes, 51));
-        let base_sequence = match i32::from_be_bytes(field(bytes, 53)) {
-            -1 => None,
-            sequence if sequence >= 0 => Some(sequence),
-            _ => return Err("base sequence"),
-        };
-        let producer = match (id, epoch) {
-            (-1, -1) if base_sequence.is_none() => None,
-            (0.., 0..) => Some(ProducerStamp { id, epoch, base_sequence }),
+        let sequence = i32::from_be_bytes(field(bytes, 53));
+        let producer = match (id, epoch, sequence) {
+            // Without an id brokers look at neither epoch nor sequence, and franz-go counts the sequence all the same.
+            (-1, ..) => None,
+            (0.., 0.., -1) => Some(ProducerStamp { id, epoch, base_sequence: None }),
+            (0.., 0.., 0..) => Some(ProducerStamp { id, epoch, base_sequence: Some(sequence) }),
             _ => return Err("producer id, epoch and sequence do not go together"),
         };
         Ok(Self {

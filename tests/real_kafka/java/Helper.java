@@ -63,6 +63,10 @@ public final class Helper {
         switch (words[0]) {
             case "place" -> place(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
             case "read" -> new RecordReader(bootstrap, out).read(words[1]);
+            case "serialize" -> line(PlugIns.serialize(words[1], words.length > 2 ? words[2] : ""));
+            case "crc32" -> line(Long.toString(PlugIns.crc32(words.length > 1 ? words[1] : "")));
+            case "round-robin" -> PlugIns.roundRobin(Integer.parseInt(words[1]), Integer.parseInt(words[2]))
+                .forEach(place -> line(place.toString()));
             case "produce" -> SampleProducer.produce(bootstrap, words[1], Integer.parseInt(words[2]), words[3]);
             default -> admin.run(words[0], Arrays.copyOfRange(words, 1, words.length));
         }

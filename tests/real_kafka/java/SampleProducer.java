@@ -8,19 +8,40 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
-/** Java's own producer, so that the harness can be tested against records that another client wrote. */
-final class SampleProducer {
+/**
+ * Java's own producer: so that the harness can be tested against records that another client wrote, and as a foreign
+ * client of the embedded cluster (tests/foreign_clients).
+ */
+public final class SampleProducer {
     private SampleProducer() {}
+
+    /** BOOTSTRAP COUNT TOPIC,CODEC,ACKS,IDEMPOTENT... */
+    public static void main(String[] args) throws ExecutionException, InterruptedException {
+        for (int n = 2; n < args.length; n++) {
+            String[] job = args[n].split(",");
+            Properties p = new Properties();
+            p.put("acks", job[2]);
+            p.put("enable.idempotence", job[3]);
+            p.put("max.in.flight.requests.per.connection", job[3].equals("true") ? "5" : "1");
+            p.put("linger.ms", "20");
+            produce(p, args[0], job[0], Integer.parseInt(args[1]), job[1]);
+        }
+    }
 
     /** Records 0..count: value "v-i", key "k-i" except each third (null), a header "n" = null on each fifth. */
     static void produce(String bootstrap, String topic, int count, String codec)
         throws ExecutionException, InterruptedException {
         Properties p = new Properties();
+        p.put("linger.ms", "5");
+        produce(p, bootstrap, topic, count, codec);
+    }
+
+    private static void produce(Properties p, String bootstrap, String topic, int count, String codec)
+        throws ExecutionException, InterruptedException {
         p.put("bootstrap.servers", bootstrap);
         p.put("key.serializer", ByteArraySerializer.class.getName());
         p.put("value.serializer", ByteArraySerializer.class.getName());
         p.put("compression.type", codec);
-        p.put("linger.ms", "5");
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p)) {
             List<Future<?>> sent = new ArrayList<>();
             for (int i = 0; i < count; i++) {
