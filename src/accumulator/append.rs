@@ -419,7 +419,7 @@ mod tests {
     fn a_batch_that_never_began_does_not_hold_up_a_close() {
         let rig = Rig::one(settings());
         let entry = &rig.partitions[0];
-        let fresh = Some(rig.acc.fresh(entry).unwrap());
+        let fresh = Some(rig.acc.fresh(entry, Waited::default()).unwrap());
         let held = Held { acc: &rig.acc, entry, spare: Vec::new(), fresh };
         rig.acc.close();
         rig.acc.signals.take(&mut Pending::default());
