@@ -23,6 +23,16 @@ crate::sync::thread_local! {
     static TOPICS: RefCell<[Option<Cached>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
 }
 
+/// Lets go of what this thread remembers of a producer. Other threads keep theirs until they end or need the place.
+pub(super) fn forget(producer: u64) {
+    let forgotten = TOPICS.try_with(|t| {
+        let mut t = t.try_borrow_mut().ok()?;
+        let own = |c: &mut Cached| c.producer == producer;
+        Some(t.iter_mut().filter_map(|slot| slot.take_if(own)).collect::<Vec<_>>())
+    });
+    drop(forgotten);
+}
+
 /// A topic for the time of one `send`; goes back into the thread's table when dropped.
 pub(crate) struct TopicLease {
     cached: Option<Cached>,

@@ -226,6 +226,7 @@ impl RecordAccumulator {
         self.pool.close();
         self.unfinished.flush();
         self.signals.sweep();
+        cache::forget(self.id);
     }
 
     /// Records that entered and have no outcome.
