@@ -14,7 +14,7 @@ use crate::protocol::{ApiKey, Request, Writer};
 
 /// A connection attempt goes over several addresses, each with its own timeout; after this many the engine stops
 /// waiting for it and treats it as failed, as where name resolution hangs.
-const SETUP_PATIENCE: u32 = 2;
+pub(crate) const SETUP_PATIENCE: u32 = 2;
 
 /// Where any broker will do, the next one is tried after this part of the set-up timeout: 1.25 s by default.
 const PARALLEL_AFTER: u32 = 8;
@@ -280,12 +280,12 @@ impl Engine {
             let silent = self.is_silent(connection, now);
             Some((silent, !connection.has_room(max, now), connection.in_flight.len(), n.id))
         });
-        let best = up.min();
-        // A silent broker is asked where nobody else can be.
-        let other = |n: &Node| n.id >= 0 && !n.retired && (n.can_connect(now) || self.is_hopeful(n, now));
-        let better = best.is_some_and(|(silent, ..)| silent) && self.nodes.values().any(other);
-        if let Some((_, full, _, id)) = best.filter(|_| !better) {
-            return (!full).then_some(id);
+        if let Some((silent, full, _, id)) = up.min() {
+            // Brokers answer in order: behind what a silent one has not answered, nothing would be. Others may.
+            let other = |n: &Node| n.id >= 0 && !n.retired && (n.can_connect(now) || self.is_hopeful(n, now));
+            if !silent || !self.nodes.values().any(other) {
+                return (!silent && !full).then_some(id);
+            }
         }
         let known = |n: &&Node| !n.is_bootstrap() && !n.retired;
         let some_known = self.nodes.values().any(|n| known(&n));

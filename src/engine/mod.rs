@@ -48,6 +48,7 @@ mod tests;
 
 pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
 pub(crate) use backoff::Backoff;
+pub(crate) use links::SETUP_PATIENCE;
 pub(crate) use metadata::MetadataSettings;
 
 use crate::accumulator::{Pending, RecordAccumulator};

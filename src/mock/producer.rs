@@ -203,6 +203,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         self.state.lock().closed
     }
 
+    /// What `metrics` shows from now on, for code that acts on metrics; `None` goes back to what was counted.
+    pub fn set_metrics(&self, shown: impl Into<Option<MetricsSnapshot>>) {
+        *self.owner.shown.lock() = shown.into();
+    }
+
     /// How often `operation` was called, failed calls included.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.state.lock().calls.count(operation)
@@ -404,7 +409,11 @@ where
     }
 
     fn metrics(&self) -> MetricsSnapshot {
-        MetricsSnapshot { records_pending: self.pending() as u64, ..self.owner.metrics.snapshot() }
+        let shown = self.owner.shown.lock().clone();
+        shown.unwrap_or_else(|| MetricsSnapshot {
+            records_pending: self.pending() as u64,
+            ..self.owner.metrics.snapshot()
+        })
     }
 
     fn close(&self) -> Result<(), Error> {
@@ -450,6 +459,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> fmt::Debug for MockProducer<K, V>
 #[derive(Default)]
 struct Owner {
     metrics: Metrics,
+    /// What a test wants to be shown instead.
+    shown: Mutex<Option<MetricsSnapshot>>,
 }
 
 impl BatchOwner for Owner {

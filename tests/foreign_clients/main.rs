@@ -98,6 +98,29 @@ fn compile_c(name: &str) -> PathBuf {
     program
 }
 
+/// It looks at what a broker offers before it compresses: measurements against the sink must not miss that.
+#[test]
+#[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
+fn librdkafka_compresses_for_the_sink_too() {
+    let program = compile_c("librdkafka-sink");
+    let cluster =
+        MockCluster::builder().discard(true).default_partitions(1).start().expect("a loopback port");
+    for codec in CompressionType::ALL {
+        let topic = format!("sink-{}", codec.name());
+        cluster.create_topic(&topic, 1).expect("a new topic");
+        let before = cluster.stats().compressed_batches;
+        let mut command = Command::new(&program);
+        command
+            .arg(cluster.bootstrap_servers())
+            .arg("5000")
+            .arg(format!("{topic},{},all,true", codec.name()));
+        run(command);
+        assert_eq!(cluster.record_count(&topic), 5000);
+        let compressed = cluster.stats().compressed_batches > before;
+        assert_eq!(compressed, codec != CompressionType::None, "{}", codec.name());
+    }
+}
+
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
