@@ -21,12 +21,16 @@ mod load;
 mod logs;
 mod partitions;
 mod proxy;
+#[path = "../mock_cluster/client.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the other suite needs all of it")]
+mod raw;
 mod reader;
 mod topics;
 mod wait;
 
 mod answers;
 mod bad_input;
+mod coordinator;
 mod delivery;
 mod faults;
 mod fire;
