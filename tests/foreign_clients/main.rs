@@ -38,27 +38,47 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Job {
     codec: CompressionType,
     acks: &'static str,
-    idempotent: bool,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Plain,
+    Idempotent,
+    /// A transaction that is aborted, then all records in two that are committed.
+    Transactional,
+}
+
+impl Mode {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "false",
+            Self::Idempotent => "true",
+            Self::Transactional => "transaction",
+        }
+    }
 }
 
 impl Job {
     fn topic(&self) -> String {
-        format!("{}-{}-{}", self.codec.name(), self.acks, self.idempotent)
+        format!("{}-{}-{}", self.codec.name(), self.acks, self.mode.word())
     }
 
     /// As the programs read it.
     fn argument(&self) -> String {
-        format!("{},{},{},{}", self.topic(), self.codec.name(), self.acks, self.idempotent)
+        format!("{},{},{},{}", self.topic(), self.codec.name(), self.acks, self.mode.word())
     }
 }
 
 fn jobs() -> Vec<Job> {
     let available = CompressionType::ALL.into_iter().filter(|codec| codec.is_available());
-    let mut jobs: Vec<Job> = available.map(|codec| Job { codec, acks: "all", idempotent: true }).collect();
+    let mut jobs: Vec<Job> =
+        available.map(|codec| Job { codec, acks: "all", mode: Mode::Idempotent }).collect();
     for acks in ["all", "1", "0"] {
-        jobs.push(Job { codec: CompressionType::None, acks, idempotent: false });
+        jobs.push(Job { codec: CompressionType::None, acks, mode: Mode::Plain });
     }
-    jobs.push(Job { codec: CompressionType::Gzip, acks: "1", idempotent: false });
+    jobs.push(Job { codec: CompressionType::Gzip, acks: "1", mode: Mode::Plain });
+    jobs.push(Job { codec: CompressionType::Lz4, acks: "all", mode: Mode::Transactional });
     jobs
 }
 
@@ -220,7 +240,7 @@ fn check(cluster: &MockCluster, job: &Job, place: fn(&[u8]) -> i32, version: Bro
     let mut seen = vec![false; COUNT];
     for partition in 0..PARTITIONS {
         let mut last = None;
-        for record in cluster.records(&topic, partition) {
+        for record in cluster.committed_records(&topic, partition) {
             let text = String::from_utf8(record.value.expect("a value")).expect("text");
             let i: usize = text.strip_prefix("v-").and_then(|n| n.parse().ok()).expect("v-<n>");
             let at = format!("{version}: {topic}-{partition}@{}: {i}", record.offset);
@@ -233,10 +253,12 @@ fn check(cluster: &MockCluster, job: &Job, place: fn(&[u8]) -> i32, version: Bro
             let headers = if i % 5 == 0 { vec![("n".to_owned(), None)] } else { Vec::new() };
             assert_eq!(record.headers, headers, "{at}");
             assert_eq!(record.timestamp, 1_700_000_000_000 + i as i64, "{at}");
-            assert_eq!(record.producer_id.is_some(), job.idempotent, "{at}");
+            assert_eq!(record.producer_id.is_some(), job.mode != Mode::Plain, "{at}");
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{version}: {topic} lacks records");
+    let aborted = usize::from(job.mode == Mode::Transactional);
+    assert_eq!(cluster.record_count(&topic), COUNT + aborted, "{version}: {topic}");
     let codecs: Vec<CompressionType> =
         (0..PARTITIONS).flat_map(|p| cluster.batches(&topic, p)).map(|batch| batch.compression).collect();
     // Clients leave a batch as it is that compression does not make smaller.

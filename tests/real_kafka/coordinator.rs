@@ -416,7 +416,9 @@ impl Inquiry {
     }
 }
 
-const SCRIPTS: [(&str, fn(&mut Inquiry)); 5] = [
+type Script = (&'static str, fn(&mut Inquiry));
+
+const SCRIPTS: [Script; 5] = [
     ("ends", Inquiry::ends_and_their_repetition),
     ("epochs", Inquiry::epochs),
     ("strays", Inquiry::strays),
