@@ -1,19 +1,22 @@
 //! Making connections: name resolution, connect, and the exchange of versions, in plain blocking code on threads of
 //! their own, so that a slow name server or a silent host delays nobody else.
 //!
-//! At most eight threads connect at a time, beside those inside name resolution, which nothing can bound in time.
+//! At most eight threads connect at a time, beside those inside name resolution, which nothing can bound in time
+//! (`resolve.rs`).
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use socket2::{Domain, Protocol, SockAddr, Type};
 
+use super::resolve::Resolver;
 use super::wait::Waker;
 use crate::clock;
-use crate::engine::{Address, ConnId, Features, Peer};
-use crate::error::{Error, ErrorKind};
+use crate::engine::{Address, ConnId, Features, Peer, SETUP_PATIENCE};
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::protocol::header::{decode_response_header, encode_request};
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ErrorCode, FrameBuffer, Reader, Writer, choose_version};
@@ -30,6 +33,7 @@ pub(crate) struct SocketSettings {
     pub(crate) client_id: String,
     pub(crate) send_buffer: Option<usize>,
     pub(crate) receive_buffer: Option<usize>,
+    pub(crate) resolver: Resolver,
 }
 
 /// What a connector thread hands over.
@@ -98,27 +102,36 @@ impl Connector {
 
 impl Task {
     fn run(&self) -> Result<(socket2::Socket, Peer), Error> {
-        let addresses = self.resolve()?;
-        let _slot = self.slots.take(clock::deadline(clock::now(), self.setup_timeout))?;
+        // User code may be in it; a panic there must not cost the engine its answer.
+        let addresses = catch_unwind(AssertUnwindSafe(|| self.settings.resolver.resolve(&self.address)))
+            .unwrap_or_else(|panic| {
+                let message = format!("the resolver panicked on {}", self.address.host);
+                Err(Error::new(ErrorKind::Connection, message)
+                    .with_retriable(true)
+                    .with_source(panic_text(&*panic)))
+            })?;
+        let begin = clock::now();
+        let _slot = self.slots.take(clock::deadline(begin, self.setup_timeout))?;
+        // By then the engine has given this attempt up; the next one goes on with the next address.
+        let patience = self.setup_timeout.saturating_mul(SETUP_PATIENCE).saturating_add(self.request_timeout);
+        let give_up = clock::deadline(begin, patience);
         let mut last = None;
-        for address in addresses {
-            match self.try_address(address) {
+        for (at, address) in addresses.iter().enumerate() {
+            if at > 0 && clock::now() >= give_up {
+                break;
+            }
+            let result = self.try_address(*address);
+            let next = if result.is_ok() { Some(address) } else { addresses.get((at + 1) % addresses.len()) };
+            if let Some(next) = next {
+                self.settings.resolver.begin_with(&self.address, *next);
+            }
+            match result {
                 Ok(connected) => return Ok(connected),
                 Err(error) => last = Some(error),
             }
         }
         Err(last
             .unwrap_or_else(|| Error::new(ErrorKind::Connection, format!("{} has no address", self.address))))
-    }
-
-    /// Every address of the name, in the resolver's order.
-    fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
-        let addresses = (&*self.address.host, self.address.port).to_socket_addrs();
-        let addresses = addresses.map_err(|error| {
-            let message = format!("cannot resolve {}", self.address.host);
-            Error::new(ErrorKind::Connection, message).with_retriable(true).with_source(error)
-        })?;
-        Ok(addresses.collect())
     }
 
     fn try_address(&self, address: SocketAddr) -> Result<(socket2::Socket, Peer), Error> {

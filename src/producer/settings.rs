@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::accumulator;
 use crate::config::{MetadataRecoveryStrategy, ProducerConfig};
-use crate::driver::SocketSettings;
+use crate::driver::{Resolver, SocketSettings};
 use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings, TransactionSettings};
 use crate::error::Error;
 use crate::sync::Arc;
@@ -53,11 +53,12 @@ pub(super) fn accumulator(config: &ProducerConfig, adaptive: bool) -> accumulato
     }
 }
 
-pub(super) fn sockets(config: &ProducerConfig, client_id: &str) -> SocketSettings {
+pub(super) fn sockets(config: &ProducerConfig, client_id: &str, resolver: Resolver) -> SocketSettings {
     SocketSettings {
         client_id: client_id.to_owned(),
         send_buffer: config.send_buffer(),
         receive_buffer: config.receive_buffer(),
+        resolver,
     }
 }
 

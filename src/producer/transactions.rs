@@ -54,7 +54,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let call = "init_transactions()";
         let port = self.port(call)?;
         self.refuse_in_callback(call)?;
-        port.init(self.max_block)
+        self.acc.metrics.time(|m| &m.txn_init_nanos, || port.init(self.max_block))
     }
 
     /// Begins a transaction: what is sent from now on, by any thread, belongs to it. [`transaction`](Self::transaction) is
@@ -70,7 +70,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let call = "begin_transaction()";
         let port = self.port(call)?;
         self.refuse_in_callback(call)?;
-        port.begin(self.max_block)
+        self.acc.metrics.time(|m| &m.txn_begin_nanos, || port.begin(self.max_block))
     }
 
     /// Makes the offsets that a consumer has reached part of the transaction, so that what was read and what was written
@@ -94,7 +94,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         self.refuse_in_callback(call)?;
         group.check()?;
         offsets.check()?;
-        port.send_offsets(offsets, group, self.max_block)
+        self.acc
+            .metrics
+            .time(|m| &m.txn_send_offsets_nanos, || port.send_offsets(offsets, group, self.max_block))
     }
 
     /// Sends what was handed over, waits for its outcomes and callbacks, and commits the transaction.
@@ -113,7 +115,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let port = self.port(call)?;
         self.refuse_in_callback(call)?;
         let deadline = clock::deadline(clock::now(), self.max_block);
-        port.commit(self.max_block)?;
+        self.acc.metrics.time(|m| &m.txn_commit_nanos, || port.commit(self.max_block))?;
         // As with `flush`: who returns from it has seen what the callbacks did. They cannot change the outcome any more.
         self.callbacks.wait(deadline);
         Ok(())
@@ -133,7 +135,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let call = "abort_transaction()";
         let port = self.port(call)?;
         self.refuse_in_callback(call)?;
-        port.abort(self.max_block)
+        self.acc.metrics.time(|m| &m.txn_abort_nanos, || port.abort(self.max_block))
     }
 
     /// For the guard, wherever it is dropped: a callback may do that.

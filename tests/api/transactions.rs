@@ -9,7 +9,7 @@ use kafka_producer::{
     Transaction,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(crate) const ID: &str = "id";
 
@@ -392,4 +392,69 @@ fn the_version_of_the_protocol_is_looked_at_when_a_transaction_ends() {
     let seen = values(&cluster, "a");
     assert!(seen.first().is_some_and(|v| v == "1") && seen.last().is_some_and(|v| v == "3"), "{seen:?}");
     no_violations(&cluster);
+}
+
+/// Without the guard, which the compiler keeps from being committed while somebody sends through it.
+#[test]
+fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
+    for cluster in both() {
+        let producer = transactional(&cluster);
+        producer.init_transactions().unwrap();
+        let over = AtomicBool::new(false);
+        let mut accepted: Vec<String> = std::thread::scope(|scope| {
+            let (producer, over) = (&producer, &over);
+            let send = |thread: u32| {
+                let mut accepted = Vec::new();
+                for n in 0.. {
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let value = format!("{thread}-{n}");
+                    match producer.send(ProducerRecord::new("a", value.as_bytes())) {
+                        Ok(handle) => accepted.push((value, handle)),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
+                            std::thread::yield_now();
+                        }
+                    }
+                }
+                // The last commit is over: nothing may be left behind.
+                accepted
+                    .into_iter()
+                    .map(|(value, handle)| {
+                        handle.try_get().expect("it has its outcome").expect("it is delivered");
+                        value
+                    })
+                    .collect::<Vec<_>>()
+            };
+            let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || send(thread))).collect();
+            for _ in 0..60 {
+                producer.begin_transaction().unwrap();
+                std::thread::yield_now();
+                producer.commit_transaction().unwrap();
+            }
+            over.store(true, Ordering::SeqCst);
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        accepted.sort();
+        assert!(!accepted.is_empty());
+        assert!(values(&cluster, "a") == accepted, "what was accepted is not what was committed");
+        no_violations(&cluster);
+    }
+}
+
+#[test]
+fn the_time_of_each_call_is_counted() {
+    let [cluster, _] = both();
+    let producer = transactional(&cluster);
+    let transaction = producer.transaction().unwrap();
+    send(&transaction, "a", "x");
+    transaction.send_offsets(&Offsets::new().with("a", 0, 1), &ConsumerGroupMetadata::new("g")).unwrap();
+    transaction.commit().unwrap();
+    producer.transaction().unwrap().abort().unwrap();
+    let metrics = producer.metrics();
+    for call in ["init", "begin", "send-offsets", "commit", "abort"] {
+        let name = format!("txn-{call}-time-ns-total");
+        assert!(metrics.value(&name).is_some_and(|nanos| nanos > 0.0), "{name}");
+    }
 }

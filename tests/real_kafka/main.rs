@@ -33,10 +33,13 @@ mod faults;
 mod fire;
 mod harness;
 mod ledger;
+mod metrics;
 mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
+mod presets;
+mod promises;
 #[path = "../../examples/support/reader.rs"]
 mod reader_of_examples;
 mod transaction_faults;
