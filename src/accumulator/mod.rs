@@ -27,11 +27,11 @@ pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use partition::{PartitionEntry, Peek};
-pub(crate) use signals::{Pending, Signals};
+pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
-use crate::delivery::{BatchCompletion, BatchOwner, Outcome, PendingCallbacks, SplitPart};
+use crate::delivery::{BatchCompletion, BatchOwner, Outcome, OwnerRef, PendingCallbacks, SplitPart};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Event, Metrics, MetricsSnapshot, nanos};
 use crate::partitioner::PartitionInfo;
@@ -63,6 +63,18 @@ const MIN_CHUNK_SIZE: usize = 256;
 /// With a codec a batch may hold this many times `batch.size` before compression.
 const RAW_CAP: usize = 4;
 
+/// Requests of so many bytes are large enough: larger ones cost hardly less a byte.
+const WORTH_SENDING: usize = 128 * 1024;
+/// Not more batches than this are waited for.
+const MAX_GATHER: usize = 8;
+
+/// How many full batches make a request worth sending while another one is under way. A codec has better things to do
+/// than to wait: it compresses while they are.
+fn gather(settings: &Settings) -> usize {
+    let compresses = settings.compression.codec() != CompressionType::None;
+    if compresses { 1 } else { (WORTH_SENDING / settings.batch_size.max(1)).clamp(1, MAX_GATHER) }
+}
+
 /// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
 pub(crate) type CallbackSink = Box<dyn Fn(PendingCallbacks, Option<Arc<Body>>) + Send + Sync>;
 
@@ -71,6 +83,7 @@ pub(crate) struct RecordAccumulator {
     pub(crate) id: u64,
     settings: Settings,
     limits: SizeLimits,
+    longest_record: usize,
     pool: Arc<MemoryPool>,
     pub(crate) signals: Signals,
     pub(crate) unfinished: Unfinished,
@@ -81,12 +94,17 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// No transaction is open. Looked at under a partition's lock: what got in before the sender looked at the partition
+    /// belongs to the transaction that ends, and nothing gets in after that.
+    shut: AtomicBool,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,
     availability_timeout: OnceLock<Duration>,
     /// Why there is no sender any more.
     dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
+    /// Batches that ended before the sender had them.
+    broken: AtomicU64,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
 }
@@ -115,8 +133,9 @@ impl RecordAccumulator {
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
+            longest_record: settings.buffer_memory / chunk_size * chunk_size,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
-            signals: Signals::default(),
+            signals: Signals::new(gather(&settings)),
             unfinished: Unfinished::default(),
             topics: TopicTable::default(),
             sealer: Sealer::new(settings.compression, cores),
@@ -124,10 +143,12 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             stalled: RwLock::default(),
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
+            broken: AtomicU64::new(0),
             own: OnceLock::new(),
             settings,
         });
@@ -140,14 +161,21 @@ impl RecordAccumulator {
         let _ = self.callbacks.set(sink);
     }
 
+    /// Whether records may enter, for a producer whose records belong to transactions. Shut before the flush that begins
+    /// the end of one.
+    pub(crate) fn let_in(&self, yes: bool) {
+        self.shut.store(!yes, Ordering::SeqCst);
+    }
+
     /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.
     pub(crate) fn set_availability_timeout(&self, timeout: Duration) {
         let _ = self.availability_timeout.set(timeout);
     }
 
-    /// Whether a record of this upper bound could ever be held.
-    pub(crate) fn can_hold(&self, upper_bound: usize) -> bool {
-        self.pool.can_ever_lend(upper_bound.div_ceil(self.pool.chunk_size()))
+    /// The longest record, by its upper bound, that could ever be held.
+    #[inline]
+    pub(crate) fn longest_record(&self) -> usize {
+        self.longest_record
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -157,7 +185,7 @@ impl RecordAccumulator {
     // ---- application threads: topics ------------------------------------
 
     /// The topic for one `send`, if this thread remembers it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
         TopicLease::remembered(self, name)
     }
@@ -281,10 +309,30 @@ impl RecordAccumulator {
 
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
-        let pressed = self.pressure.load(Ordering::SeqCst) > 0;
-        entry.queue.lock().peek(now, self.settings.linger, |open| {
-            pressed || open.completion().is_urgent() || self.unfinished.is_flushing(open.generation())
-        })
+        entry
+            .queue
+            .lock()
+            .peek(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
+    /// since a second batch stands behind it, which takes a request of its own, or its time has come.
+    pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
+        entry
+            .queue
+            .lock()
+            .may_wait(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Whether linger is over for a batch, however long it has lasted.
+    fn is_pressing(&self, batch: &BatchCompletion, generation: u64) -> bool {
+        self.pressure.load(Ordering::SeqCst) > 0
+            || batch.is_urgent()
+            || self.unfinished.is_flushing(generation)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        self.settings.linger
     }
 
     /// Bytes the front batch will take at most, if that is known before it is taken.
@@ -311,6 +359,8 @@ impl RecordAccumulator {
                 },
             };
             self.unfinished.taken(batch.records);
+            // Who waits from now on need not tell anybody.
+            batch.completion.set_urgent();
             return Some(batch);
         }
     }
@@ -325,6 +375,11 @@ impl RecordAccumulator {
                 self.complete(&entry, &batch, outcome);
             }
         }
+    }
+
+    /// How many batches ended before the sender had them; counted before their records are told.
+    pub(crate) fn broken_batches(&self) -> u64 {
+        self.broken.load(Ordering::SeqCst)
     }
 
     fn learn_ratio(&self, entry: &PartitionEntry, batch: &Batch) {
@@ -344,6 +399,7 @@ impl RecordAccumulator {
 
     /// Ends a batch that the sender has not taken.
     fn fail(&self, entry: &PartitionEntry, batch: &Batch, error: Error) {
+        self.broken.fetch_add(1, Ordering::SeqCst);
         let error = error.with_topic_partition(entry.tp.clone());
         self.end(entry, batch, Outcome::Failed { error, records: Box::default() });
     }
@@ -415,8 +471,8 @@ impl RecordAccumulator {
 
     /// A completion for a new batch of this partition.
     pub(crate) fn new_completion(&self, entry: &PartitionEntry) -> Option<Arc<BatchCompletion>> {
-        let owner: Arc<dyn BatchOwner> = self.own.get()?.upgrade()?;
-        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
+        let owner = self.own.get()?.clone();
+        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, OwnerRef::new(owner, self.id))))
     }
 }
 
@@ -426,7 +482,10 @@ pub(crate) fn closed_error() -> Error {
 
 impl BatchOwner for RecordAccumulator {
     fn hurry(&self, partition: u32) {
-        self.signals.hurry(partition);
+        // Without linger the sender was told when the batch was begun.
+        if !self.settings.linger.is_zero() {
+            self.signals.hurry(partition);
+        }
     }
 
     fn call_back(&self, callbacks: PendingCallbacks) {
@@ -441,6 +500,10 @@ impl BatchOwner for RecordAccumulator {
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
+        if error.kind() == ErrorKind::TransactionAborted {
+            // Nothing is lost: whoever aborted the transaction wanted that.
+            return;
+        }
         self.metrics.records_failed_unseen.add(u64::from(records));
         let now = crate::clock::now();
         let mut unseen = self.unseen.lock();
@@ -457,10 +520,6 @@ impl BatchOwner for RecordAccumulator {
             target: "kafka_producer::delivery",
             "{records} record(s) for {tp} failed and nobody waited for them ({before} more since the last line): {error}"
         );
-    }
-
-    fn id(&self) -> u64 {
-        self.id
     }
 }
 

@@ -24,6 +24,7 @@ impl Engine {
 
     /// The connection stands and the broker told its versions.
     pub(crate) fn handle_connected(&mut self, conn: ConnId, peer: Peer, now: Instant) {
+        self.note_features(peer.features);
         let node = self.conns.get(&conn).and_then(|id| self.nodes.get_mut(id));
         let since = node.as_ref().and_then(|n| match n.link {
             Link::Connecting { conn: c, since, .. } if c == conn => Some(since),
@@ -66,6 +67,7 @@ impl Engine {
         node.link = Link::Backoff { until: now + wait };
         self.acc.metrics.tell(|| Event::ConnectFailed { broker: node.broker(), error: error.clone() });
         self.last_trouble = Some(error);
+        self.coordinator_unreachable(id);
         // The partitions of this node may have moved.
         self.metadata.invalidate(now);
     }
@@ -164,16 +166,19 @@ impl Engine {
                 }
                 What::Metadata { .. } => self.metadata.failed(now, &mut self.rng),
                 What::InitProducerId => self.identity_failed(now),
+                What::Coordinator(errand) => self.errand_lost(&errand, &error, now),
             }
         }
+        self.coordinator_unreachable(id);
     }
 
     /// Requests that are overdue, attempts to connect that are given up, idle connections, retired nodes.
     pub(super) fn check_links(&mut self, now: Instant) {
-        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        for id in ids {
+        let mut next = self.node_after(None);
+        while let Some(id) = next {
             self.expire_in_flight(id, now);
             self.check_link(id, now);
+            next = self.node_after(Some(id));
         }
         if self.next_idle_check.is_none_or(|at| at <= now) {
             self.next_idle_check = Some(now + IDLE_CHECK);
@@ -229,16 +234,20 @@ impl Engine {
     }
 
     /// When the link needs to be looked at.
-    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 5] {
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 6] {
         match &node.link {
-            Link::Idle => [None; 5],
-            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None],
-            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None, None],
+            Link::Idle => [None; 6],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None, None],
+            Link::Backoff { until } => {
+                let until = (!node.ready.is_empty()).then_some(*until);
+                [until, None, None, None, None, None]
+            }
             Link::Up(connection) => [
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
                 connection.throttled_until,
+                connection.gathers_until,
                 self.silence_due(connection),
             ],
         }
@@ -255,7 +264,7 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, id: NodeId, now: Instant) {
+    pub(super) fn connect(&mut self, id: NodeId, now: Instant) {
         let conn = ConnId(self.next_conn);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         self.next_conn += 1;
