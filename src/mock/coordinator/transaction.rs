@@ -164,11 +164,12 @@ impl Transaction {
         group: Option<Arc<str>>,
         now: Instant,
     ) -> Result<(), ErrorCode> {
+        // First: where epochs ran out, the next producer id is in use already but not yet the transaction's.
+        if matches!(self.state, TransactionState::PrepareCommit | TransactionState::PrepareAbort) {
+            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+        }
         self.check_owner(producer)?;
         match self.state {
-            TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
-                return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-            }
             TransactionState::Ongoing => {}
             _ => {
                 self.state = TransactionState::Ongoing;
