@@ -84,7 +84,7 @@ fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: usize) -> Lo
         if acc.is_closed() && acc.unfinished.is_empty() {
             return log;
         }
-        if acc.signals.fall_asleep() {
+        if acc.signals.fall_asleep(timer) {
             bell.wait(timer);
         }
     }
