@@ -31,7 +31,6 @@ mod copier;
 mod delivery;
 mod faults;
 mod fire;
-mod foreign;
 mod harness;
 mod ledger;
 mod metrics;

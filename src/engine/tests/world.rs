@@ -235,13 +235,13 @@ impl World {
 
     /// Goes on to the next event or timer; `false` if there is none before `until`, which is the present then.
     fn step(&mut self, until: Instant) -> bool {
-        if self.woken.swap(false, Ordering::SeqCst) || !self.acc.signals.fall_asleep() {
+        let timer = self.engine.poll_timeout();
+        if self.woken.swap(false, Ordering::SeqCst) || !self.acc.signals.fall_asleep(timer) {
             self.acc.signals.woke_up();
             self.turn();
             return true;
         }
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let timer = self.engine.poll_timeout();
         let next = event.into_iter().chain(timer).min().filter(|at| *at <= until);
         self.now = next.map_or(until, |at| at.max(self.now));
         virtual_time::set(Some(self.now));

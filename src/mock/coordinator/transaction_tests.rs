@@ -114,8 +114,8 @@ fn an_end_of_version_1() {
     for (state, commit, abort) in [
         (S::Empty, Err(E::INVALID_TXN_STATE), Err(E::INVALID_TXN_STATE)),
         (S::Ongoing, Ok(S::PrepareCommit), Ok(S::PrepareAbort)),
-        (S::PrepareCommit, Err(E::CONCURRENT_TRANSACTIONS), Err(E::INVALID_TXN_STATE)),
-        (S::PrepareAbort, Err(E::INVALID_TXN_STATE), Err(E::CONCURRENT_TRANSACTIONS)),
+        (S::PrepareCommit, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
+        (S::PrepareAbort, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
         (S::CompleteCommit, Ok(S::CompleteCommit), Err(E::INVALID_TXN_STATE)),
         (S::CompleteAbort, Err(E::INVALID_TXN_STATE), Ok(S::CompleteAbort)),
     ] {
@@ -136,8 +136,8 @@ fn an_end_of_version_2_by_the_current_epoch() {
     for (state, commit, abort) in [
         (S::Empty, Err(E::INVALID_TXN_STATE), Ok(S::PrepareAbort)),
         (S::Ongoing, Ok(S::PrepareCommit), Ok(S::PrepareAbort)),
-        (S::PrepareCommit, Err(E::PRODUCER_FENCED), Err(E::PRODUCER_FENCED)),
-        (S::PrepareAbort, Err(E::PRODUCER_FENCED), Err(E::PRODUCER_FENCED)),
+        (S::PrepareCommit, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
+        (S::PrepareAbort, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
         (S::CompleteCommit, Err(E::INVALID_TXN_STATE), Ok(S::PrepareAbort)),
         (S::CompleteAbort, Err(E::INVALID_TXN_STATE), Ok(S::PrepareAbort)),
     ] {
@@ -156,8 +156,8 @@ fn an_end_of_version_2_asked_for_again() {
     for (state, commit, abort) in [
         (S::Empty, Err(E::PRODUCER_FENCED), Err(E::PRODUCER_FENCED)),
         (S::Ongoing, Err(E::PRODUCER_FENCED), Err(E::PRODUCER_FENCED)),
-        (S::PrepareCommit, Err(E::CONCURRENT_TRANSACTIONS), Err(E::INVALID_TXN_STATE)),
-        (S::PrepareAbort, Err(E::INVALID_TXN_STATE), Err(E::CONCURRENT_TRANSACTIONS)),
+        (S::PrepareCommit, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
+        (S::PrepareAbort, Err(E::CONCURRENT_TRANSACTIONS), Err(E::CONCURRENT_TRANSACTIONS)),
         (S::CompleteCommit, Ok((7, 3)), Err(E::INVALID_TXN_STATE)),
         (S::CompleteAbort, Err(E::INVALID_TXN_STATE), Ok((7, 3))),
     ] {
@@ -165,8 +165,12 @@ fn an_end_of_version_2_asked_for_again() {
             let mut t = at(state, true);
             assert_eq!(t.end((7, 2), end(commits, true), || 99), expected, "{state:?} {commits}");
             assert_eq!((t.state, t.identity()), (state, (7, 3)));
-            assert_eq!(t.end((7, 1), end(commits, true), || 99), Err(E::PRODUCER_FENCED));
-            assert_eq!(t.end((8, 3), end(commits, true), || 99), Err(E::INVALID_PRODUCER_ID_MAPPING));
+            let or_wait = |code| match state {
+                S::PrepareCommit | S::PrepareAbort => Err(E::CONCURRENT_TRANSACTIONS),
+                _ => Err(code),
+            };
+            assert_eq!(t.end((7, 1), end(commits, true), || 99), or_wait(E::PRODUCER_FENCED));
+            assert_eq!(t.end((8, 3), end(commits, true), || 99), or_wait(E::INVALID_PRODUCER_ID_MAPPING));
         }
     }
 }
