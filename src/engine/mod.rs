@@ -17,6 +17,7 @@
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
 //! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
+//! transaction/ transactions and their coordinators
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! recycled.rs  lists that are used again
 //! account.rs   metrics, events, times
