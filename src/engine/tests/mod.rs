@@ -18,4 +18,5 @@ mod silence;
 mod sim;
 mod splits;
 mod timings;
+mod transactions;
 mod world;
