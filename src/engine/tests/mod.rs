@@ -13,5 +13,6 @@ mod sequences;
 mod silence;
 mod sim;
 mod splits;
+mod time;
 mod timings;
 mod world;
