@@ -269,6 +269,10 @@ impl RecordAccumulator {
                 pool: &self.pool,
             };
             let mut queue = entry.queue.lock();
+            if self.shut.load(Ordering::Acquire) {
+                drop(queue);
+                return Err(shut_error());
+            }
             let result = queue.try_append(record, facts.timestamp, route, &mut supplies);
             if let Append::Done { completion, index, .. } = &result {
                 entered(Place::new(completion, *index, facts));
@@ -395,6 +399,12 @@ impl RecordAccumulator {
             }
         });
     }
+}
+
+#[cold]
+fn shut_error() -> Error {
+    let message = "send(): the transaction ended on another thread while the record was on its way in";
+    Error::new(ErrorKind::Misuse, message)
 }
 
 /// A body outside the pool's bounds, for the parts of a split batch.

@@ -81,12 +81,17 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// No transaction is open. Looked at under a partition's lock: what got in before the sender looked at the partition
+    /// belongs to the transaction that ends, and nothing gets in after that.
+    shut: AtomicBool,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,
     availability_timeout: OnceLock<Duration>,
     /// Why there is no sender any more.
     dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
+    /// Batches that ended before the sender had them.
+    broken: AtomicU64,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
 }
@@ -124,10 +129,12 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             stalled: RwLock::default(),
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
+            broken: AtomicU64::new(0),
             own: OnceLock::new(),
             settings,
         });
@@ -138,6 +145,12 @@ impl RecordAccumulator {
     /// Where callbacks go; set once, before the first record.
     pub(crate) fn set_callback_sink(&self, sink: CallbackSink) {
         let _ = self.callbacks.set(sink);
+    }
+
+    /// Whether records may enter, for a producer whose records belong to transactions. Shut before the flush that begins
+    /// the end of one.
+    pub(crate) fn let_in(&self, yes: bool) {
+        self.shut.store(!yes, Ordering::SeqCst);
     }
 
     /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.
@@ -328,6 +341,11 @@ impl RecordAccumulator {
         }
     }
 
+    /// How many batches ended before the sender had them; counted before their records are told.
+    pub(crate) fn broken_batches(&self) -> u64 {
+        self.broken.load(Ordering::SeqCst)
+    }
+
     fn learn_ratio(&self, entry: &PartitionEntry, batch: &Batch) {
         if self.sealer.compresses() && batch.raw_len > 0 {
             entry.observe_ratio(batch.body.len() as f32 / batch.raw_len as f32);
@@ -345,6 +363,7 @@ impl RecordAccumulator {
 
     /// Ends a batch that the sender has not taken.
     fn fail(&self, entry: &PartitionEntry, batch: &Batch, error: Error) {
+        self.broken.fetch_add(1, Ordering::SeqCst);
         let error = error.with_topic_partition(entry.tp.clone());
         self.end(entry, batch, Outcome::Failed { error, records: Box::default() });
     }
@@ -442,6 +461,10 @@ impl BatchOwner for RecordAccumulator {
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
+        if error.kind() == ErrorKind::TransactionAborted {
+            // Nothing is lost: whoever aborted the transaction wanted that.
+            return;
+        }
         self.metrics.records_failed_unseen.add(u64::from(records));
         let now = crate::clock::now();
         let mut unseen = self.unseen.lock();

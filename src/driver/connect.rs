@@ -16,7 +16,7 @@ use super::attempts::{Attempts, Watched};
 use super::resolve::Resolver;
 use super::wait::Waker;
 use crate::clock;
-use crate::engine::{Address, ConnId, Peer, SETUP_PATIENCE};
+use crate::engine::{Address, ConnId, Features, Peer, SETUP_PATIENCE};
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::protocol::header::{decode_response_header, encode_request};
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
@@ -160,7 +160,7 @@ impl Task {
             let ranges: Vec<_> =
                 answer.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect();
             match answer.error_code {
-                ErrorCode::NONE => return Ok(Peer { ranges }),
+                ErrorCode::NONE => return Ok(Peer { ranges, features: features(&answer) }),
                 ErrorCode::UNSUPPORTED_VERSION if correlation == 0 => {
                     let theirs = ranges.iter().find(|(key, ..)| *key == ApiKey::API_VERSIONS.0);
                     let common =
@@ -248,5 +248,14 @@ impl Task {
             }
             frames.received(count);
         }
+    }
+}
+
+/// What the cluster has settled on, as far as this library cares.
+fn features(answer: &ApiVersionsResponse) -> Features {
+    let transactions = answer.finalized_features.iter().find(|f| f.name == "transaction.version");
+    Features {
+        epoch: (answer.finalized_features_epoch >= 0).then_some(answer.finalized_features_epoch),
+        transaction_version: transactions.map_or(0, |f| f.max_version_level),
     }
 }

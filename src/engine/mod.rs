@@ -41,6 +41,7 @@ mod refresh;
 mod silence;
 mod split;
 mod stall;
+mod transaction;
 mod verdict;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
 pub(crate) use backoff::Backoff;
 pub(crate) use links::SETUP_PATIENCE;
 pub(crate) use metadata::MetadataSettings;
+pub(crate) use transaction::{Features, TransactionPort, TransactionSettings};
 
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::error::Error;
@@ -60,6 +62,7 @@ use identity::Identities;
 use metadata::Metadata;
 use node::{Node, NodeId};
 use partition::{Partition, Timer};
+use transaction::Transactions;
 
 /// What the engine is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]
@@ -81,6 +84,7 @@ pub(crate) struct EngineSettings {
     pub(crate) metadata: MetadataSettings,
     pub(crate) allow_auto_create: bool,
     pub(crate) seed: u64,
+    pub(crate) transactional: Option<TransactionSettings>,
 }
 
 /// How far closing has come.
@@ -113,6 +117,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    transactions: Option<Box<Transactions>>,
     answer: AnswerNotes,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
@@ -136,7 +141,9 @@ impl Engine {
         Self {
             nodes: nodes.collect(),
             metadata: Metadata::new(settings.metadata),
-            identities: Identities::new(settings.idempotent),
+            identities: Identities::new(settings.idempotent && settings.transactional.is_none()),
+            transactions: (settings.transactional.clone())
+                .map(|transactional| Box::new(Transactions::new(transactional, acc.clone()))),
             actions: VecDeque::new(),
             conns: HashMap::new(),
             next_conn: 0,
@@ -166,9 +173,11 @@ impl Engine {
         self.watch_silence(now);
         self.refresh_metadata(now);
         self.request_identity(now);
+        self.run_transactions(now);
         self.drain(now);
         // Draining may have used up the epochs, or found partitions without a leader.
         self.request_identity(now);
+        self.run_transactions(now);
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
         self.finish_if_closed();
@@ -184,7 +193,8 @@ impl Engine {
         let timer = self.timers.first().map(Timer::at);
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
         let links = links.filter(|at| self.is_ahead(*at)).min();
-        let events = [timer, links, self.next_wish(), self.next_idle_check];
+        let transaction = self.transactions.as_ref().and_then(|t| t.next_due());
+        let events = [timer, links, self.next_wish(), self.next_idle_check, transaction];
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
     }
 
@@ -197,6 +207,7 @@ impl Engine {
     pub(crate) fn begin_close(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
+            self.close_transactions();
         }
     }
 
@@ -206,7 +217,8 @@ impl Engine {
     }
 
     fn finish_if_closed(&mut self) {
-        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() {
+        let ending = self.transactions.as_ref().is_some_and(|t| t.is_ending());
+        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() && !ending {
             self.phase = Phase::Closed;
         }
     }
@@ -224,6 +236,9 @@ impl Engine {
     fn take_signals(&mut self, now: Instant) {
         let mut pending = std::mem::take(&mut self.pending);
         self.acc.signals.take(&mut pending);
+        if std::mem::take(&mut pending.transaction) {
+            self.take_transaction_calls();
+        }
         for topic in pending.topics.drain(..) {
             self.metadata.want(&topic, now);
         }

@@ -10,7 +10,7 @@ use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
 use crate::driver::{Callbacks, Listener, Lookup, Monitor, Report, Resolver, SenderHandle, Status, start};
-use crate::engine::Engine;
+use crate::engine::{Engine, TransactionPort};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::{Event, Metrics, MetricsSnapshot};
@@ -97,7 +97,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     }
 
     /// Calls `listener` with what the producer does and meets: connections, requests, retries, throttling, leaders,
-    /// failures. Replaces one that was set before. Write the closure's argument with its type: `|event: &Event|`.
+    /// failures. Replaces one that was set before.
     ///
     /// It runs on a thread of its own (`kafka-monitor`), never on the one that sends. Up to 1024 events wait for it; what
     /// comes beyond that is dropped and counted ([`MetricsSnapshot::events_dropped`]). Panics are logged. There, `send`
@@ -152,10 +152,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             Threads::start(&config, adaptive, resolver, self.listener.take(), reports)
         });
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
-        let Threads { acc, status, sender, callbacks, monitor } = threads.inspect_err(|_| {
-            close_all(&*self.key, &*self.value, self.partitioner.as_deref());
-            interceptors.close();
-        })?;
+        let Threads { acc, status, sender, callbacks, transactions, monitor } =
+            threads.inspect_err(|_| {
+                close_all(&*self.key, &*self.value, self.partitioner.as_deref());
+                interceptors.close();
+            })?;
         Ok(KafkaProducer {
             key: self.key,
             value: self.value,
@@ -173,6 +174,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             monitor,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
+            transactions,
         })
     }
 
@@ -203,6 +205,7 @@ struct Threads {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    transactions: Option<Arc<TransactionPort>>,
     monitor: Option<Monitor>,
 }
 
@@ -225,9 +228,10 @@ impl Threads {
         acc.set_callback_sink(callbacks.sink());
         let monitor = Monitor::start(&acc, listener, reports)?;
         let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
+        let transactions = engine.transaction_port();
         let sockets = settings::sockets(config, &client_id, resolver);
         let sender = start(engine, acc.clone(), status.clone(), sockets)?;
-        Ok(Self { acc, status, sender, callbacks, monitor })
+        Ok(Self { acc, status, sender, callbacks, transactions, monitor })
     }
 }
 

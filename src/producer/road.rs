@@ -101,6 +101,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         self.status.check()?;
+        if let Some(transactions) = &self.transactions {
+            transactions.check_send()?;
+        }
         let topic = self.topic(record, wait)?;
         let mut scratch = Scratch::take();
         let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);

@@ -1,7 +1,9 @@
 //! Faults that other producers have had, as scenarios: those that no other suite plays. The whole list, with the test
 //! for each, is in docs/reliability.md.
 
-use crate::harness::{all_delivered, eventually, failure, fast, holds, ms, no_violations, send_numbers};
+use crate::harness::{
+    all_delivered, eventually, failure, fast, holds, memory_returned, ms, no_violations, send_numbers,
+};
 use crate::support::{PATIENCE, gate, meet, open};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -48,6 +50,7 @@ fn of_those_who_wait_for_memory_some_give_up_and_the_others_get_it() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(fast(&cluster).buffer_memory(64 * 1024).batch_size(4096).linger(ms(0)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
+    memory_returned(&producer);
     cluster.pause_broker(1).unwrap();
     let value = [7; 3000];
     let mut entered = Vec::new();

@@ -37,4 +37,7 @@ mod stalls;
 mod strangers;
 mod support;
 mod timings;
+mod transactions;
+mod transactions_faults;
+mod transactions_misuse;
 mod versions;

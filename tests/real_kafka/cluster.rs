@@ -266,7 +266,7 @@ fn properties(dir: &Path, i: usize, clients: &[SocketAddr], controllers: &[Socke
 }
 
 /// Sends a signal that `std` has no call for.
-fn signal(name: &str, child: &Child) {
+pub(crate) fn signal(name: &str, child: &Child) {
     let status = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill {name} {}", child.id());
 }

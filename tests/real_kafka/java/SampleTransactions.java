@@ -24,8 +24,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * offset BOOTSTRAP TOPIC GROUP                   the group's offset of partition 0; commits 43 afterwards
  * </pre>
  */
-public final class ForeignClient {
-    private ForeignClient() {}
+public final class SampleTransactions {
+    private SampleTransactions() {}
 
     public static void main(String[] a) throws Exception {
         switch (a[0]) {

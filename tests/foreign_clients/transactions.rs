@@ -1,23 +1,23 @@
-//! Clients in other languages with the embedded cluster: Kafka's own (Java), librdkafka (as kcat) and franz-go (Go).
+//! Transactions of clients in other languages, and their consumers with assigned partitions.
 //!
-//! They write in transactions and without, meet faults, and read back with assigned partitions; each sees what the
-//! cluster says. `java/ForeignClient.java` and `franz/main.go` take the same commands. Where kcat or Go are not
-//! installed, their part says that it was skipped.
+//! They write in transactions and without, meet faults, and read back; each sees what the cluster says. The programs
+//! `SampleTransactions.java`, `franz/transactions` and `librdkafka/transactions.c` take the same commands.
 
-use crate::java::{Java, Version, work_dir};
+use crate::java::{Java, Version};
+use crate::{compile_c, compile_go};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, StoredRecord, TransactionState};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PARTITIONS: i32 = 3;
 
-/// A foreign program that takes `transact`, `send`, `read` and `offset`.
+/// A program that takes `transact`, `send`, `read` and `offset`.
 enum Client {
     Java(Java),
-    Franz(PathBuf),
+    Native(PathBuf),
 }
 
 impl Client {
@@ -25,31 +25,25 @@ impl Client {
         Self::Java(Java::prepare(version))
     }
 
-    /// `None` if Go is not installed.
-    fn franz() -> Option<Self> {
-        if !is_installed("go", "version") {
-            return None;
-        }
-        let program = work_dir().join("franz");
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_kafka/franz");
-        let mut build = Command::new("go");
-        build.args(["build", "-o"]).arg(&program).arg(".").current_dir(sources);
-        output(build);
-        Some(Self::Franz(program))
+    fn franz(name: &str) -> Self {
+        Self::Native(compile_go(name, "./transactions"))
+    }
+
+    fn librdkafka(name: &str) -> Self {
+        Self::Native(compile_c(name, "librdkafka/transactions.c"))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self {
-            Self::Java(java) => java.command("ForeignClient", 200),
-            Self::Franz(program) => Command::new(program),
+            Self::Java(java) => java.command("SampleTransactions", 200),
+            Self::Native(program) => Command::new(program),
         };
         command.args(arguments);
         command
     }
 
     fn run(&self, command: &str, cluster: &MockCluster, rest: &[&str]) -> String {
-        let bootstrap = cluster.bootstrap_servers();
-        output(self.command(&[&[command, &first(&bootstrap), "t"], rest].concat()))
+        output(self.command(&[&[command, &first(cluster), "t"], rest].concat()))
     }
 
     /// Partition, offset and value of all records, sorted.
@@ -58,18 +52,9 @@ impl Client {
     }
 }
 
-/// One address is enough to find the others, and is what franz-go's seed takes.
-fn first(bootstrap: &str) -> String {
-    bootstrap.split(',').next().unwrap_or_default().to_owned()
-}
-
-fn is_installed(program: &str, argument: &str) -> bool {
-    let installed =
-        Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !installed {
-        eprintln!("SKIPPED: {program} is not installed");
-    }
-    installed
+/// One address is enough to find the others.
+fn first(cluster: &MockCluster) -> String {
+    cluster.address(1).expect("there is a broker 1")
 }
 
 fn output(mut command: Command) -> String {
@@ -200,7 +185,7 @@ fn transacts_through_trouble(client: &Client, transactions: i16) {
     for fault in faults {
         cluster.inject(fault);
     }
-    let arguments = ["transact", &first(&cluster.bootstrap_servers()), "t", "3", "id", "g"];
+    let arguments = ["transact", &first(&cluster), "t", "3", "id", "g"];
     let running = client.command(&arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
     let running = running.expect("the program runs");
     // Its coordinator goes elsewhere in the middle of the first transaction.
@@ -236,79 +221,30 @@ fn java_survives_trouble() {
 }
 
 #[test]
-#[ignore = "needs Go"]
+#[ignore = "needs Go: see CONTRIBUTING.md"]
 fn franz_go_transacts_and_reads_back() {
-    if let Some(franz) = Client::franz() {
-        transacts_and_reads_back(&franz, &CLUSTERS);
-    }
+    transacts_and_reads_back(&Client::franz("franz-transacts"), &CLUSTERS);
 }
 
 #[test]
-#[ignore = "needs Go"]
+#[ignore = "needs Go: see CONTRIBUTING.md"]
 fn franz_go_survives_trouble() {
-    if let Some(franz) = Client::franz() {
-        survives_trouble(&franz, 2);
-        transacts_through_trouble(&franz, 2);
-        transacts_through_trouble(&franz, 1);
-    }
-}
-
-/// kcat writes what it finds in a file.
-fn kcat_writes(cluster: &MockCluster, values: &[String], more: &[&str]) {
-    let file = work_dir().join(format!("kcat-{}.txt", std::process::id()));
-    std::fs::create_dir_all(work_dir()).expect("target is writable");
-    std::fs::write(&file, values.join("\n")).expect("target is writable");
-    let mut kcat = Command::new("kcat");
-    kcat.args(["-P", "-b", &cluster.bootstrap_servers(), "-t", "t", "-p", "0", "-l"]);
-    kcat.args(["-X", "socket.timeout.ms=3000"]).args(more).arg(&file);
-    output(kcat);
-}
-
-fn kcat_reads(cluster: &MockCluster, isolation: &str) -> Vec<(i32, i64, String)> {
-    let mut kcat = Command::new("kcat");
-    kcat.args(["-C", "-e", "-q", "-b", &cluster.bootstrap_servers(), "-t", "t", "-o", "beginning"]);
-    kcat.args(["-f", "%p %o %s\\n", "-X"]).arg(format!("isolation.level={isolation}"));
-    kcat.args(["-X", "fetch.wait.max.ms=100"]);
-    lines(&output(kcat))
+    let franz = Client::franz("franz-trouble");
+    survives_trouble(&franz, 2);
+    transacts_through_trouble(&franz, 2);
+    transacts_through_trouble(&franz, 1);
 }
 
 #[test]
-#[ignore = "needs kcat"]
+#[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka_transacts_and_reads_back() {
-    if !is_installed("kcat", "-V") {
-        return;
-    }
-    for (version, transactions) in CLUSTERS {
-        let cluster = cluster(version, transactions);
-        kcat_writes(&cluster, &share("c", 30, 0), &["-X", "transactional.id=id"]);
-        assert_eq!(values(&cluster.committed_records("t", 0)), share("c", 30, 0));
-        // Somebody's aborted transaction, and one that nobody ends.
-        if let Some(franz) = Client::franz() {
-            franz.run("transact", &cluster, &["3", "other", "g"]);
-        }
-        let committed = stored(|p| cluster.committed_records("t", p));
-        assert_eq!(kcat_reads(&cluster, "read_committed"), committed, "{version} {transactions:?}");
-        let all = stored(|p| cluster.records("t", p));
-        assert_eq!(kcat_reads(&cluster, "read_uncommitted"), all, "{version} {transactions:?}");
-        assert!(cluster.violations().is_empty(), "{:?}", cluster.violations());
-    }
+    transacts_and_reads_back(&Client::librdkafka("librdkafka-transacts"), &CLUSTERS);
 }
 
 #[test]
-#[ignore = "needs kcat"]
+#[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka_survives_trouble() {
-    if !is_installed("kcat", "-V") {
-        return;
-    }
-    let cluster = cluster(BrokerVersion::V4_3, None);
-    trouble(&cluster);
-    kcat_writes(&cluster, &share("s", 300, 0), &["-X", "enable.idempotence=true"]);
-    assert_eq!(values(&cluster.records("t", 0)), share("s", 300, 0));
-    trouble(&cluster);
-    cluster.inject(Fault::on(ApiKey::FIND_COORDINATOR).error_before(ErrorCode::COORDINATOR_NOT_AVAILABLE));
-    cluster.inject(Fault::on(ApiKey::ADD_PARTITIONS_TO_TXN).error_before(ErrorCode::CONCURRENT_TRANSACTIONS));
-    cluster.inject(Fault::on(ApiKey::END_TXN).drop_after());
-    kcat_writes(&cluster, &share("c", 30, 0), &["-X", "transactional.id=id"]);
-    assert_eq!(values(&cluster.committed_records("t", 0)), [share("s", 300, 0), share("c", 30, 0)].concat());
-    assert!(cluster.violations().is_empty(), "{:?}", cluster.violations());
+    let librdkafka = Client::librdkafka("librdkafka-trouble");
+    survives_trouble(&librdkafka, 2);
+    transacts_through_trouble(&librdkafka, 2);
 }
