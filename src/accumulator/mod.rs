@@ -38,7 +38,7 @@ use crate::partitioner::PartitionInfo;
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::record::TopicPartition;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
