@@ -23,6 +23,7 @@ pub(crate) fn wall_millis() -> i64 {
 /// Milliseconds since the Unix epoch at the resolution of the kernel's tick (1 to 10 ms), several times cheaper than
 /// [`wall_millis`]: read once per record.
 #[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
 pub(crate) fn coarse_wall_millis() -> i64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     t.tv_sec.saturating_mul(1000).saturating_add(t.tv_nsec / 1_000_000)

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,11 +19,12 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 mod completion;
+mod hand;
 mod send_all;
 
 pub(crate) use completion::{
-    BatchCompletion, BatchOwner, CallbackEntry, Outcome, PendingCallbacks, SplitPart, enter_callback_thread,
-    on_callback_thread, run_callback,
+    BatchCompletion, BatchOwner, CallbackEntry, Outcome, OwnerRef, PendingCallbacks, SplitPart,
+    enter_callback_thread, on_callback_thread, run_callback,
 };
 pub use send_all::{SendAll, SendAllError};
 
@@ -44,8 +46,10 @@ pub(crate) struct RecordFacts {
 /// same record.
 #[must_use = "call `get()`, or `detach()` to say that the outcome does not matter"]
 pub struct DeliveryFuture {
-    batch: Arc<BatchCompletion>,
-    index: u32,
+    /// There until the handle is dropped.
+    batch: Option<Arc<BatchCompletion>>,
+    /// The record's index plus one: what it is never, 0, lets a `Result` of a handle take no more room than the handle.
+    ordinal: NonZeroU32,
     /// `u32::MAX` stands for null, as no size reaches it: keeps the handle at 32 bytes.
     key_size: u32,
     value_size: u32,
@@ -84,15 +88,28 @@ const NULL_SIZE: u32 = u32::MAX;
 
 impl DeliveryFuture {
     #[inline]
-    pub(crate) fn new(batch: Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
+    pub(crate) fn new(batch: &Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
         Self {
-            batch,
-            index,
+            batch: Some(hand::reference(batch)),
+            ordinal: NonZeroU32::MIN.saturating_add(index),
             key_size: facts.key_size.unwrap_or(NULL_SIZE),
             value_size: facts.value_size.unwrap_or(NULL_SIZE),
             observed: AtomicBool::new(false),
             shared: AtomicBool::new(false),
             timestamp: facts.timestamp,
+        }
+    }
+
+    #[inline]
+    fn index(&self) -> u32 {
+        self.ordinal.get() - 1
+    }
+
+    #[inline]
+    fn batch(&self) -> &Arc<BatchCompletion> {
+        match &self.batch {
+            Some(batch) => batch,
+            None => unreachable!("only drop takes it"),
         }
     }
 
@@ -117,14 +134,14 @@ impl DeliveryFuture {
 
     /// The outcome, if there is one yet. Never blocks.
     pub fn try_get(&self) -> Option<Result<RecordMetadata, Error>> {
-        let (batch, index) = resolve(&self.batch, self.index);
+        let (batch, index) = resolve(self.batch(), self.index());
         let outcome = batch.outcome()?;
         Some(self.see(&batch, index, outcome))
     }
 
     /// Whether the outcome is known. Never blocks.
     pub fn is_done(&self) -> bool {
-        resolve(&self.batch, self.index).0.outcome().is_some()
+        resolve(self.batch(), self.index()).0.outcome().is_some()
     }
 
     /// Runs `done` with the outcome, on the producer's callback thread, also if the outcome is known already.
@@ -134,13 +151,13 @@ impl DeliveryFuture {
     pub fn on_complete(self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
         self.observed.store(true, Ordering::Relaxed);
         let facts = self.facts();
-        BatchCompletion::add_callback(&self.batch, CallbackEntry::new(self.index, facts, Box::new(done)));
+        BatchCompletion::add_callback(self.batch(), CallbackEntry::new(self.index(), facts, Box::new(done)));
     }
 
     /// Where the record goes.
     #[cfg(test)]
     pub(crate) fn topic_partition(&self) -> (Arc<str>, i32) {
-        let tp = self.batch.topic_partition();
+        let tp = self.batch().topic_partition();
         (tp.topic.clone(), tp.partition)
     }
 
@@ -168,7 +185,7 @@ impl DeliveryFuture {
 
     fn wait(&self, deadline: Option<Instant>) -> Option<Result<RecordMetadata, Error>> {
         loop {
-            let (batch, index) = resolve(&self.batch, self.index);
+            let (batch, index) = resolve(self.batch(), self.index());
             if let Some(outcome) = batch.outcome() {
                 return Some(self.see(&batch, index, outcome));
             }
@@ -199,11 +216,11 @@ fn resolve(batch: &Arc<BatchCompletion>, index: u32) -> (Arc<BatchCompletion>, u
 
 impl Clone for DeliveryFuture {
     fn clone(&self) -> Self {
-        let clone = Self::new(self.batch.clone(), self.index, self.facts());
+        let clone = Self::new(self.batch(), self.index(), self.facts());
         if self.observed.load(Ordering::Relaxed) {
             clone.observed.store(true, Ordering::Relaxed);
         } else {
-            self.batch.shared(self.index);
+            self.batch().shared(self.index());
             self.shared.store(true, Ordering::Relaxed);
             clone.shared.store(true, Ordering::Relaxed);
         }
@@ -212,21 +229,21 @@ impl Clone for DeliveryFuture {
 }
 
 impl Drop for DeliveryFuture {
+    #[inline]
     fn drop(&mut self) {
+        let Some(batch) = self.batch.take() else { return };
         let observed = self.observed.load(Ordering::Relaxed);
         let shared = self.shared.load(Ordering::Relaxed);
-        let unseen = if shared { self.batch.last_unseen(self.index, observed) } else { !observed };
-        if unseen {
-            self.batch.dropped_unseen(self.index);
-        }
+        let unseen = if shared { batch.last_unseen(self.index(), observed) } else { !observed };
+        hand::take_back(batch, self.index(), unseen);
     }
 }
 
 impl fmt::Debug for DeliveryFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeliveryFuture")
-            .field("topic_partition", self.batch.topic_partition())
-            .field("index", &self.index)
+            .field("topic_partition", self.batch().topic_partition())
+            .field("index", &self.index())
             .field("done", &self.is_done())
             .finish_non_exhaustive()
     }
@@ -242,7 +259,7 @@ impl Future for DeliveryFuture {
             if let Some(result) = this.try_get() {
                 return Poll::Ready(result);
             }
-            let (batch, _) = resolve(&this.batch, this.index);
+            let (batch, _) = resolve(this.batch(), this.index());
             batch.hurry();
             if batch.register(cx.waker()) {
                 return Poll::Pending;

@@ -19,6 +19,6 @@ pub(crate) use std::{
     thread_local,
 };
 
-pub(crate) use std::sync::Arc;
 /// For counters of the whole process, which outlive a model.
 pub(crate) use std::sync::atomic::AtomicU64 as ProcessCounter;
+pub(crate) use std::sync::{Arc, Weak};

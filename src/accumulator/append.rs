@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
-use super::partition::{Append, PartitionEntry, Route, Supplies};
+use super::partition::{Append, Notice, PartitionEntry, Quick, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
@@ -124,8 +124,8 @@ struct Held<'a> {
 
 impl Held<'_> {
     fn release(&mut self) {
-        if !self.spare.is_empty() {
-            self.acc.pool.give_back(self.spare.drain(..));
+        if self.spare.capacity() > 0 {
+            self.acc.pool.give_back_list(std::mem::take(&mut self.spare), None);
         }
         if let Some(fresh) = self.fresh.take() {
             self.entry.batch_ended();
@@ -163,13 +163,46 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
+        let (entry, route) = self.destination(topic, target, false)?;
+        let mut queue = entry.queue.lock();
+        let supplies = (self.limits, entry.ratio());
+        if let Quick::Done { future, notify, switch } =
+            queue.append_quickly(record, facts, route, supplies, entered)
+        {
+            if notify {
+                queue.close_open(&self.pool);
+                let waiting = queue.waiting();
+                drop(queue);
+                self.announce(entry, Notice::Closed(waiting), wait);
+            } else {
+                drop(queue);
+            }
+            if switch {
+                self.next_sticky(topic, &[]);
+            }
+            return Ok(future);
+        }
+        drop(queue);
+        self.append_slowly(topic, target, record, facts, wait, entered)
+    }
+
+    /// Where the record needs memory or a batch, or another partition than the first choice.
+    #[cold]
+    fn append_slowly<'r, H>(
+        &self,
+        topic: &TopicLease,
+        target: Target,
+        record: &RecordBody<'r, H>,
+        facts: RecordFacts,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error>
+    where
+        H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
+    {
         let mut switched = false;
         // Leaders whose share of memory is taken; no allocation while there is none.
         let mut crowded: Vec<i32> = Vec::new();
-        // One relaxed load: a topic that is remembered by every thread would look idle otherwise.
-        if let Some(entry) = topic.entry() {
-            entry.mark_used();
-        }
         loop {
             let (entry, route) = self.destination(topic, target, switched)?;
             let leader = entry.leader();
@@ -279,23 +312,18 @@ impl RecordAccumulator {
             }
             drop(queue);
             match result {
-                Append::Done { completion, index, notify, switch } => {
-                    if notify {
-                        self.signals.partition(entry);
-                        self.help_sealing(entry, wait);
-                    }
-                    return Ok(Went::In { future: DeliveryFuture::new(completion, index, facts), switch });
+                Append::Done { completion, index, notice, switch } => {
+                    self.announce(entry, notice, wait);
+                    return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
                 Append::NeedsChunks(chunks) => {
                     if !self.supply(&mut held, chunks, wait, &may_leave)? {
                         return Ok(Went::Crowded);
                     }
                 }
-                Append::NeedsBatch { chunks, notify } => {
+                Append::NeedsBatch { chunks, notice } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
-                    if notify {
-                        self.signals.partition(entry);
-                    }
+                    self.announce(entry, notice, Wait::Never);
                     if !self.supply(&mut held, chunks, wait, &may_leave)? {
                         return Ok(Went::Crowded);
                     }
@@ -303,14 +331,25 @@ impl RecordAccumulator {
                         held.fresh = Some(self.fresh(entry, wait.waited())?);
                     }
                 }
-                Append::Switch => {
-                    self.signals.partition(entry);
-                    self.help_sealing(entry, wait);
+                Append::Switch(waiting) => {
+                    self.announce(entry, Notice::Closed(waiting), wait);
                     return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
             }
         }
+    }
+
+    /// Tells the sender what happened in a partition, and lends it a hand.
+    fn announce(&self, entry: &Arc<PartitionEntry>, notice: Notice, wait: Wait<'_>) {
+        match notice {
+            Notice::Nothing => return,
+            Notice::Begun(created) => {
+                self.signals.begun(entry, clock::deadline(created, self.settings.linger));
+            }
+            Notice::Closed(waiting) => self.signals.closed(entry, waiting),
+        }
+        self.help_sealing(entry, wait);
     }
 
     fn fresh(&self, entry: &PartitionEntry, waited: Waited) -> Result<Fresh, Error> {
@@ -436,6 +475,6 @@ mod tests {
         assert!(!rig.acc.unfinished.is_empty(), "the sender waits for it");
         drop(held);
         assert!(rig.acc.unfinished.is_empty());
-        assert!(!rig.acc.signals.fall_asleep(), "the sender is told");
+        assert!(!rig.acc.signals.fall_asleep(None), "the sender is told");
     }
 }

@@ -12,7 +12,7 @@ use super::append::Waited;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;
-use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, RecordBody};
+use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, ROOM_BEHIND, RecordBody};
 use crate::sync::Arc;
 
 /// What a new batch needs that is made outside the partition's lock.
@@ -35,6 +35,8 @@ pub(crate) struct OpenBatch {
     largest: u32,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// What the batch holds at most: its limits, as the codec's past stood when it was begun.
+    raw_limit: usize,
     life: Fresh,
 }
 
@@ -47,6 +49,15 @@ pub(crate) struct SizeLimits {
     pub(crate) raw_cap: usize,
 }
 
+impl SizeLimits {
+    /// The bytes before compression that make a full batch, where `ratio` of them is left by the codec.
+    fn raw_limit(self, ratio: f32) -> usize {
+        let room = self.batch_size.saturating_sub(BATCH_HEADER_LEN);
+        let raw = if ratio >= 1.0 { room } else { (room as f64 / f64::from(ratio)) as usize };
+        raw.min(self.raw_cap)
+    }
+}
+
 /// Whether a record goes into an open batch.
 pub(super) enum Fit {
     Yes,
@@ -56,8 +67,14 @@ pub(super) enum Fit {
 }
 
 impl OpenBatch {
-    /// Begins a batch in `first`.
-    pub(super) fn new(first: Chunk, chunk_size: usize, timestamp: i64, life: Fresh) -> Self {
+    /// Begins a batch in `first`. `ratio` is what the codec is expected to leave of its bytes, 1 without one.
+    pub(super) fn new(
+        first: Chunk,
+        chunk_size: usize,
+        (limits, ratio): (SizeLimits, f32),
+        timestamp: i64,
+        life: Fresh,
+    ) -> Self {
         Self {
             chunks: ChunkList::new(first, chunk_size),
             len: 0,
@@ -65,6 +82,7 @@ impl OpenBatch {
             largest: 0,
             base_timestamp: timestamp,
             max_timestamp: timestamp,
+            raw_limit: limits.raw_limit(ratio),
             life,
         }
     }
@@ -85,23 +103,16 @@ impl OpenBatch {
         self.count
     }
 
-    /// What the batch would take on the wire with `more` bytes in it, as far as the codec's past tells.
-    #[inline]
-    fn estimate(&self, more: usize, ratio: f32) -> usize {
-        let raw = self.len + more;
-        BATCH_HEADER_LEN + if ratio >= 1.0 { raw } else { (raw as f32 * ratio) as usize }
-    }
-
     /// Whether nothing more should be put in.
     #[inline]
-    pub(super) fn is_full(&self, limits: SizeLimits, ratio: f32) -> bool {
-        self.estimate(0, ratio) >= limits.batch_size || self.len >= limits.raw_cap
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= self.raw_limit
     }
 
     /// Whether a record of `len` encoded bytes goes in, given `spare` chunks. The first record always does.
     #[inline]
-    pub(super) fn fit(&self, len: usize, limits: SizeLimits, ratio: f32, spare: usize) -> Fit {
-        let fits = self.estimate(len, ratio) <= limits.batch_size && self.len + len <= limits.raw_cap;
+    pub(super) fn fit(&self, len: usize, spare: usize) -> Fit {
+        let fits = self.len + len <= self.raw_limit;
         if self.count > 0 && (!fits || self.count == i32::MAX as u32) {
             return Fit::No;
         }
@@ -111,6 +122,34 @@ impl OpenBatch {
         }
         let missing = over.div_ceil(self.chunk_size()).saturating_sub(spare);
         if missing == 0 { Fit::Yes } else { Fit::NeedsChunks(missing) }
+    }
+
+    /// Whether a record of `len` encoded bytes goes in with room to spare, as most do: then
+    /// [`push_roomy`](Self::push_roomy) takes it.
+    #[inline]
+    pub(super) fn is_roomy_for(&self, len: usize) -> bool {
+        self.len + len <= self.raw_limit
+            && len + ROOM_BEHIND <= self.chunks.room()
+            && self.count < i32::MAX as u32
+    }
+
+    /// As [`push`](Self::push), where [`is_roomy_for`](Self::is_roomy_for) holds.
+    #[inline(always)]
+    pub(super) fn push_roomy<'a, H>(
+        &mut self,
+        placed: PlacedRecord<'_, 'a, H>,
+        len: usize,
+        timestamp: i64,
+    ) -> u32
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let index = self.count;
+        placed.write_roomy(self.chunks.current());
+        self.len += len;
+        self.count += 1;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        index
     }
 
     fn chunk_size(&self) -> usize {

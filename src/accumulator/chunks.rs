@@ -89,7 +89,12 @@ impl RecordSink for Across<'_> {
                 debug_assert!(false, "the caller counted the chunks");
                 return;
             };
-            self.list.full.push(std::mem::replace(&mut self.list.current, next));
+            let filled = std::mem::replace(&mut self.list.current, next);
+            if self.list.full.capacity() == 0 && self.spare.is_empty() {
+                // The list that the chunk came in is as good as a new one.
+                std::mem::swap(&mut self.list.full, self.spare);
+            }
+            self.list.full.push(filled);
         }
     }
 }
@@ -125,7 +130,7 @@ impl Body {
         };
         self.len = bytes.len();
         if !left.is_empty() {
-            self.pool.give_back(left.into_iter());
+            self.pool.give_back_list(left, None);
         }
         true
     }
@@ -134,7 +139,7 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(ChunkList { full, current, .. }) = self.chunks.take() {
-            self.pool.give_back(full.into_iter().chain([current]));
+            self.pool.give_back_list(full, Some(current));
         }
     }
 }

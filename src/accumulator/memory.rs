@@ -60,7 +60,13 @@ struct State {
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
     closed: bool,
+    /// Emptied lists of chunks, and what waiters waited on: kept, so that a batch costs no allocation for them.
+    lists: Vec<Vec<Chunk>>,
+    bells: Vec<Arc<Condvar>>,
 }
+
+/// More than this is not kept of either, nor a list longer than this.
+const KEEP: usize = 128;
 
 struct Waiter {
     ticket: u64,
@@ -87,17 +93,14 @@ impl MemoryPool {
                 waiters: VecDeque::new(),
                 next_ticket: 0,
                 closed: false,
+                lists: Vec::new(),
+                bells: Vec::new(),
             }),
         }
     }
 
     pub(crate) fn chunk_size(&self) -> usize {
         self.chunk_size
-    }
-
-    /// Whether `chunks` could ever be lent at once.
-    pub(crate) fn can_ever_lend(&self, chunks: usize) -> bool {
-        chunks.saturating_mul(self.chunk_size) <= self.total
     }
 
     pub(crate) fn total(&self) -> usize {
@@ -153,7 +156,7 @@ impl MemoryPool {
             Err(Bound::Closed) => return Err(Bound::Closed),
             Err(Bound::BufferMemory | Bound::BrokerShare) => {}
         }
-        let wake = Arc::new(Condvar::new());
+        let wake = state.bells.pop().unwrap_or_default();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiters.push_back(Waiter { ticket, leader, chunks, granted: None, wake: wake.clone() });
@@ -164,8 +167,12 @@ impl MemoryPool {
             let Some(granted) = at.map(|at| state.waiters[at].granted.take()) else {
                 break Err(Bound::Closed);
             };
-            if let Some(chunks) = granted {
-                into.extend(chunks);
+            if let Some(mut chunks) = granted {
+                if into.capacity() == 0 {
+                    std::mem::swap(into, &mut chunks);
+                }
+                into.append(&mut chunks);
+                state.keep_list(chunks);
                 break Ok(());
             }
             if state.closed {
@@ -177,6 +184,9 @@ impl MemoryPool {
             late = wake.wait_until(&mut state, deadline).timed_out();
         };
         state.waiters.retain(|w| w.ticket != ticket);
+        if state.bells.len() < KEEP {
+            state.bells.push(wake);
+        }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         // Who leaves the queue may have been what those behind waited for.
         self.grant(&mut state);
@@ -188,9 +198,20 @@ impl MemoryPool {
         self.lend(&mut self.state.lock(), leader, chunks, into);
     }
 
-    /// Takes chunks back and hands them to whoever waits longest and may have them.
-    pub(crate) fn give_back(&self, chunks: impl Iterator<Item = Chunk>) {
+    /// Takes chunks back, with the list they are in.
+    pub(crate) fn give_back_list(&self, mut list: Vec<Chunk>, one_more: Option<Chunk>) {
         let mut state = self.state.lock();
+        self.take_back(&mut state, list.drain(..).chain(one_more));
+        state.keep_list(list);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn give_back(&self, chunks: impl Iterator<Item = Chunk>) {
+        self.take_back(&mut self.state.lock(), chunks);
+    }
+
+    /// Hands chunks that come back to whoever waits longest and may have them.
+    fn take_back(&self, state: &mut State, chunks: impl Iterator<Item = Chunk>) {
         for mut chunk in chunks {
             state.lent = state.lent.saturating_sub(self.chunk_size);
             if let Some(held) = state.held.get_mut(&chunk.leader) {
@@ -201,7 +222,7 @@ impl MemoryPool {
                 state.spare.push(chunk.bytes);
             }
         }
-        self.grant(&mut state);
+        self.grant(state);
     }
 
     /// Refuses all requests from now on and wakes those who wait.
@@ -244,6 +265,9 @@ impl MemoryPool {
         let bytes = chunks * self.chunk_size;
         state.lent += bytes;
         *state.held.entry(leader).or_insert(0) += bytes;
+        if into.capacity() == 0 {
+            *into = state.lists.pop().unwrap_or_default();
+        }
         for _ in 0..chunks {
             let bytes = state.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.chunk_size));
             into.push(Chunk { bytes, leader });
@@ -263,7 +287,7 @@ impl MemoryPool {
                 if state.lent + bytes > self.total {
                     return;
                 }
-                let mut granted = Vec::with_capacity(chunks);
+                let mut granted = Vec::new();
                 self.lend(state, leader, chunks, &mut granted);
                 if let Some(waiter) = state.waiters.get_mut(at) {
                     waiter.granted = Some(granted);
@@ -271,6 +295,15 @@ impl MemoryPool {
                 }
             }
             at += 1;
+        }
+    }
+}
+
+impl State {
+    /// Keeps an emptied list for the next batch.
+    fn keep_list(&mut self, list: Vec<Chunk>) {
+        if (1..=KEEP).contains(&list.capacity()) && self.lists.len() < KEEP {
+            self.lists.push(list);
         }
     }
 }

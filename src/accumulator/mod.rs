@@ -27,11 +27,11 @@ pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use partition::{PartitionEntry, Peek};
-pub(crate) use signals::{Pending, Signals};
+pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
-use crate::delivery::{BatchCompletion, BatchOwner, Outcome, PendingCallbacks, SplitPart};
+use crate::delivery::{BatchCompletion, BatchOwner, Outcome, OwnerRef, PendingCallbacks, SplitPart};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Event, Metrics, MetricsSnapshot, nanos};
 use crate::partitioner::PartitionInfo;
@@ -63,6 +63,18 @@ const MIN_CHUNK_SIZE: usize = 256;
 /// With a codec a batch may hold this many times `batch.size` before compression.
 const RAW_CAP: usize = 4;
 
+/// Requests of so many bytes are large enough: larger ones cost hardly less a byte.
+const WORTH_SENDING: usize = 128 * 1024;
+/// Not more batches than this are waited for.
+const MAX_GATHER: usize = 8;
+
+/// How many full batches make a request worth sending while another one is under way. A codec has better things to do
+/// than to wait: it compresses while they are.
+fn gather(settings: &Settings) -> usize {
+    let compresses = settings.compression.codec() != CompressionType::None;
+    if compresses { 1 } else { (WORTH_SENDING / settings.batch_size.max(1)).clamp(1, MAX_GATHER) }
+}
+
 /// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
 pub(crate) type CallbackSink = Box<dyn Fn(PendingCallbacks, Option<Arc<Body>>) + Send + Sync>;
 
@@ -71,6 +83,7 @@ pub(crate) struct RecordAccumulator {
     pub(crate) id: u64,
     settings: Settings,
     limits: SizeLimits,
+    longest_record: usize,
     pool: Arc<MemoryPool>,
     pub(crate) signals: Signals,
     pub(crate) unfinished: Unfinished,
@@ -120,8 +133,9 @@ impl RecordAccumulator {
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
+            longest_record: settings.buffer_memory / chunk_size * chunk_size,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
-            signals: Signals::default(),
+            signals: Signals::new(gather(&settings)),
             unfinished: Unfinished::default(),
             topics: TopicTable::default(),
             sealer: Sealer::new(settings.compression, cores),
@@ -158,9 +172,10 @@ impl RecordAccumulator {
         let _ = self.availability_timeout.set(timeout);
     }
 
-    /// Whether a record of this upper bound could ever be held.
-    pub(crate) fn can_hold(&self, upper_bound: usize) -> bool {
-        self.pool.can_ever_lend(upper_bound.div_ceil(self.pool.chunk_size()))
+    /// The longest record, by its upper bound, that could ever be held.
+    #[inline]
+    pub(crate) fn longest_record(&self) -> usize {
+        self.longest_record
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -170,7 +185,7 @@ impl RecordAccumulator {
     // ---- application threads: topics ------------------------------------
 
     /// The topic for one `send`, if this thread remembers it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
         TopicLease::remembered(self, name)
     }
@@ -295,10 +310,30 @@ impl RecordAccumulator {
 
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
-        let pressed = self.pressure.load(Ordering::SeqCst) > 0;
-        entry.queue.lock().peek(now, self.settings.linger, |open| {
-            pressed || open.completion().is_urgent() || self.unfinished.is_flushing(open.generation())
-        })
+        entry
+            .queue
+            .lock()
+            .peek(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
+    /// since a second batch stands behind it, which takes a request of its own, or its time has come.
+    pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
+        entry
+            .queue
+            .lock()
+            .may_wait(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+    }
+
+    /// Whether linger is over for a batch, however long it has lasted.
+    fn is_pressing(&self, batch: &BatchCompletion, generation: u64) -> bool {
+        self.pressure.load(Ordering::SeqCst) > 0
+            || batch.is_urgent()
+            || self.unfinished.is_flushing(generation)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        self.settings.linger
     }
 
     /// Bytes the front batch will take at most, if that is known before it is taken.
@@ -325,6 +360,8 @@ impl RecordAccumulator {
                 },
             };
             self.unfinished.taken(batch.records);
+            // Who waits from now on need not tell anybody.
+            batch.completion.set_urgent();
             return Some(batch);
         }
     }
@@ -435,8 +472,8 @@ impl RecordAccumulator {
 
     /// A completion for a new batch of this partition.
     pub(crate) fn new_completion(&self, entry: &PartitionEntry) -> Option<Arc<BatchCompletion>> {
-        let owner: Arc<dyn BatchOwner> = self.own.get()?.upgrade()?;
-        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, owner)))
+        let owner = self.own.get()?.clone();
+        Some(Arc::new(BatchCompletion::new(entry.tp.clone(), entry.id, OwnerRef::new(owner, self.id))))
     }
 }
 
@@ -446,7 +483,10 @@ pub(crate) fn closed_error() -> Error {
 
 impl BatchOwner for RecordAccumulator {
     fn hurry(&self, partition: u32) {
-        self.signals.hurry(partition);
+        // Without linger the sender was told when the batch was begun.
+        if !self.settings.linger.is_zero() {
+            self.signals.hurry(partition);
+        }
     }
 
     fn call_back(&self, callbacks: PendingCallbacks) {
@@ -481,10 +521,6 @@ impl BatchOwner for RecordAccumulator {
             target: "kafka_producer::delivery",
             "{records} record(s) for {tp} failed and nobody waited for them ({before} more since the last line): {error}"
         );
-    }
-
-    fn id(&self) -> u64 {
-        self.id
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
 use super::memory::{Chunk, MemoryPool, NO_LEADER};
-use crate::delivery::BatchCompletion;
+use crate::delivery::{BatchCompletion, DeliveryFuture, Place, RecordFacts};
 use crate::metrics::TopicCounters;
 use crate::protocol::record::{PlacedRecord, RecordBody};
 use crate::record::TopicPartition;
@@ -106,21 +106,37 @@ pub(crate) struct PartitionQueue {
     pub(super) closed: bool,
 }
 
+/// Its own function, so that nobody computes it who does not compress.
+#[cold]
+fn scaled(len: usize, ratio: f32) -> usize {
+    (len as f32 * ratio) as usize
+}
+
 #[derive(Debug)]
 enum Slot {
     Closed(ClosedBatch),
     /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
-    Sealing(Place),
+    Sealing(Marker),
     Sealed(Batch),
 }
 
 /// Where a batch belongs that is being compressed outside the queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Marker {
     /// Tells apart batches that were begun within one tick of the clock.
     ticket: u64,
     created: Instant,
     records: u32,
+}
+
+/// What the sender should be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Notice {
+    Nothing,
+    /// A batch was begun, then.
+    Begun(Instant),
+    /// A batch is full; so many wait now.
+    Closed(usize),
 }
 
 /// What became of an attempt to append.
@@ -128,21 +144,19 @@ pub(super) enum Append {
     Done {
         completion: Arc<BatchCompletion>,
         index: u32,
-        /// The sender should look.
-        notify: bool,
+        notice: Notice,
         /// Records without a key should go elsewhere from now on.
         switch: bool,
     },
     /// Come back with this many chunks, and with what a new batch needs.
     NeedsBatch {
         chunks: usize,
-        /// The sender should look: the batch that was open is full and closed now.
-        notify: bool,
+        notice: Notice,
     },
     /// Come back with this many more chunks.
     NeedsChunks(usize),
-    /// The open batch was full and is closed now; a record without a key goes elsewhere.
-    Switch,
+    /// The open batch was full and is closed now, one of so many; a record without a key goes elsewhere.
+    Switch(usize),
     Closed,
 }
 
@@ -186,7 +200,59 @@ pub(crate) enum Peek {
     },
 }
 
+/// What became of an attempt to append without any supplies.
+pub(super) enum Quick {
+    Done {
+        future: DeliveryFuture,
+        /// The batch is full and closed now: the sender should look.
+        notify: bool,
+        /// Records without a key should go elsewhere from now on.
+        switch: bool,
+    },
+    /// Not so simple: [`PartitionQueue::try_append`] knows more.
+    No,
+}
+
 impl PartitionQueue {
+    /// The usual case, with as little as it takes: there is a batch, and the record fits into its current chunk.
+    #[inline(always)]
+    pub(super) fn append_quickly<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        facts: RecordFacts,
+        route: Route,
+        (limits, ratio): (SizeLimits, f32),
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Quick
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let (false, Some(open)) = (self.closed, &mut self.open) else { return Quick::No };
+        let placed = open.place(record, facts.timestamp);
+        let len = placed.encoded_len();
+        if !open.is_roomy_for(len) {
+            return Quick::No;
+        }
+        let index = open.push_roomy(placed, len, facts.timestamp);
+        entered(Place::new(open.completion(), index, facts));
+        let future = DeliveryFuture::new(open.completion(), index, facts);
+        let notify = open.is_full();
+        let switch = route != Route::Fixed && self.wears_out(len, limits, ratio, notify);
+        Quick::Done { future, notify, switch }
+    }
+
+    /// Counts what records without a key bring, and says when they should go elsewhere. Twice the size of a batch, since
+    /// a batch that is full counts on its own and one that lingers may stay small.
+    #[inline(always)]
+    fn wears_out(&mut self, len: usize, limits: SizeLimits, ratio: f32, full: bool) -> bool {
+        self.sticky_bytes += if ratio >= 1.0 { len } else { scaled(len, ratio) };
+        let switch = self.sticky_bytes >= 2 * limits.batch_size || full;
+        if switch {
+            self.sticky_bytes = 0;
+        }
+        switch
+    }
+
     #[inline(always)]
     pub(super) fn try_append<'a, H>(
         &mut self,
@@ -201,24 +267,24 @@ impl PartitionQueue {
         if self.closed {
             return Append::Closed;
         }
-        let mut notify = false;
+        let mut notice = Notice::Nothing;
         if let Some(open) = &self.open {
             let placed = open.place(record, timestamp);
             let len = placed.encoded_len();
-            match open.fit(len, s.limits, s.ratio, s.spare.len()) {
-                Fit::Yes => return self.push((placed, len), timestamp, route, s, notify),
+            match open.fit(len, s.spare.len()) {
+                Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
                     self.close_open(s.pool);
-                    notify = true;
+                    notice = Notice::Closed(self.slots.len());
                     if route == Route::Sticky {
                         self.sticky_bytes = 0;
-                        return Append::Switch;
+                        return Append::Switch(self.slots.len());
                     }
                 }
             }
         }
-        self.begin(record, timestamp, route, s, notify)
+        self.begin(record, timestamp, route, s, notice)
     }
 
     /// Begins a batch with this record, once there is what it takes.
@@ -229,7 +295,7 @@ impl PartitionQueue {
         timestamp: i64,
         route: Route,
         s: &mut Supplies<'_>,
-        notify: bool,
+        notice: Notice,
     ) -> Append
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
@@ -237,14 +303,21 @@ impl PartitionQueue {
         // The bound counts the header, which is not in the chunks: never too few.
         let chunks = record.upper_bound().div_ceil(s.pool.chunk_size()).max(1);
         if s.spare.len() < chunks {
-            return Append::NeedsBatch { chunks: chunks - s.spare.len(), notify };
+            return Append::NeedsBatch { chunks: chunks - s.spare.len(), notice };
         }
-        let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notify } };
-        let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notify } };
-        let open = self.open.insert(OpenBatch::new(first, s.pool.chunk_size(), timestamp, life));
+        let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notice } };
+        let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notice } };
+        let begun = Notice::Begun(life.created);
+        let open = self.open.insert(OpenBatch::new(
+            first,
+            s.pool.chunk_size(),
+            (s.limits, s.ratio),
+            timestamp,
+            life,
+        ));
         let placed = open.place(record, timestamp);
         let len = placed.encoded_len();
-        self.push((placed, len), timestamp, route, s, true)
+        self.push((placed, len), timestamp, route, s, begun)
     }
 
     /// Puts a record of `len` encoded bytes into the open batch, where it fits.
@@ -255,39 +328,37 @@ impl PartitionQueue {
         timestamp: i64,
         route: Route,
         s: &mut Supplies<'_>,
-        mut notify: bool,
+        mut notice: Notice,
     ) -> Append
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notify } };
+        let Some(open) = &mut self.open else { return Append::NeedsBatch { chunks: 1, notice } };
         let index = open.push(placed, len, timestamp, s.spare);
         let completion = open.completion().clone();
-        if open.is_full(s.limits, s.ratio) {
+        let full = open.is_full();
+        if full {
             self.close_open(s.pool);
-            notify = true;
+            notice = Notice::Closed(self.slots.len());
         }
-        let mut switch = false;
-        if route != Route::Fixed {
-            // Twice the size, since a batch that is full counts on its own and one that lingers may stay small.
-            self.sticky_bytes += (len as f32 * s.ratio) as usize;
-            switch = self.sticky_bytes >= 2 * s.limits.batch_size || self.open.is_none();
-            if switch {
-                self.sticky_bytes = 0;
-            }
-        }
-        Append::Done { completion, index, notify, switch }
+        let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
+        Append::Done { completion, index, notice, switch }
     }
 
     #[cold]
-    fn close_open(&mut self, pool: &Arc<MemoryPool>) {
+    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>) {
         if let Some(open) = self.open.take() {
             self.slots.push_back(Slot::Closed(open.close(pool)));
         }
     }
 
-    /// What the front allows, given `linger` and whether the open batch must go out.
-    pub(super) fn peek(&self, now: Instant, linger: Duration, pressed: impl Fn(&OpenBatch) -> bool) -> Peek {
+    /// What the front allows, given `linger` and whether a batch must go out.
+    pub(super) fn peek(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Peek {
         match self.slots.front() {
             Some(Slot::Closed(batch)) => return Peek::Ready { created: batch.get().created },
             Some(Slot::Sealed(batch)) => return Peek::Ready { created: batch.created },
@@ -297,11 +368,36 @@ impl PartitionQueue {
         let Some(open) = &self.open else { return Peek::Empty };
         let created = open.created();
         let until = crate::clock::deadline(created, linger);
-        if self.closed || until <= now || pressed(open) {
+        if self.closed || until <= now || pressing(open.completion(), open.generation()) {
             Peek::Ready { created }
         } else {
             Peek::Lingering { created, until }
         }
+    }
+
+    /// Until when a lone full batch would linger if it were not full.
+    pub(super) fn may_wait(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Option<Instant> {
+        let batch = match self.slots.front()? {
+            Slot::Closed(batch) => batch.get(),
+            Slot::Sealed(batch) => batch,
+            Slot::Sealing(_) => return None,
+        };
+        let until = crate::clock::deadline(batch.created, linger);
+        let wait = self.slots.len() == 1
+            && !self.closed
+            && until > now
+            && !pressing(&batch.completion, batch.generation);
+        wait.then_some(until)
+    }
+
+    /// Closed batches that the sender has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.slots.len()
     }
 
     /// Bytes the front batch takes at most on the wire, once it is closed.
@@ -329,11 +425,11 @@ impl PartitionQueue {
     }
 
     /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
-    pub(super) fn take_to_seal(&mut self) -> Option<(Place, ClosedBatch)> {
+    pub(super) fn take_to_seal(&mut self) -> Option<(Marker, ClosedBatch)> {
         let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
         let Slot::Closed(batch) = slot else { return None };
         let place =
-            Place { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
+            Marker { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
         self.next_ticket += 1;
         match std::mem::replace(slot, Slot::Sealing(place)) {
             Slot::Closed(batch) => Some((place, batch)),
@@ -342,7 +438,7 @@ impl PartitionQueue {
     }
 
     /// Puts the compressed batch where it was taken from.
-    pub(super) fn put_sealed(&mut self, place: Place, batch: Batch) {
+    pub(super) fn put_sealed(&mut self, place: Marker, batch: Batch) {
         let own = |s: &&mut Slot| matches!(s, Slot::Sealing(p) if p.ticket == place.ticket);
         if let Some(slot) = self.slots.iter_mut().find(own) {
             *slot = Slot::Sealed(batch);
@@ -350,7 +446,7 @@ impl PartitionQueue {
     }
 
     /// Gives up the place of a batch whose compression panicked.
-    pub(super) fn forget_sealing(&mut self, place: Place) {
+    pub(super) fn forget_sealing(&mut self, place: Marker) {
         self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
     }
 

@@ -1,20 +1,48 @@
 //! How application threads tell the sender that there is something to look at.
 //!
 //! Coalesced: a partition stands in the list once until the sender has looked, and the sender is woken only if it
-//! said that it is asleep. One lock, a leaf, taken per batch and per waiter, not per record.
+//! said that it is asleep and would not wake in time by itself. It says until when it sleeps, so a batch that lingers
+//! beyond that needs no wake-up; and it says which brokers have requests under way, whose answers will wake it, so a
+//! batch that is full waits for them, up to its linger, unless it is one of several: under load that makes few large
+//! requests of many small ones. One lock, a leaf, taken per batch and per waiter, not per record.
+
+use std::time::Instant;
 
 use super::partition::PartitionEntry;
 use super::topics::TopicEntry;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::clock;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock};
 
-#[derive(Default)]
+/// Brokers that share a place are taken for one: then a full batch may wait out its linger.
+const PLACES: usize = 64;
+
+/// What a broker has under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Nothing: it takes a batch at once.
+    Idle,
+    /// An answer will come, and there is room for a further request.
+    Busy,
+    /// An answer will come, or a connection, and before that nothing can be sent.
+    Full,
+}
+
 pub(crate) struct Signals {
     pending: Mutex<Pending>,
     /// The sender sleeps or is about to: it sets this, looks at `pending` once more, and sleeps. Whoever adds to
     /// `pending` looks at this afterwards. The lock of `pending` orders the two: if the sender's last look missed the
-    /// addition, the addition came after it, and so sees the flag.
+    /// addition, the addition came after it, and so sees the flag, and what the sender wrote before it.
     asleep: AtomicBool,
+    /// When the sender wakes by itself, in nanoseconds since `start`.
+    wakes_by: AtomicU64,
+    start: Instant,
+    /// A [`Load`] for each broker.
+    loads: [AtomicU8; PLACES],
+    /// Batches closed since the sender last looked.
+    closed: AtomicUsize,
+    /// As many of them as make a request worth sending while another one is under way.
+    gather: usize,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -39,6 +67,24 @@ impl Pending {
 }
 
 impl Signals {
+    pub(crate) fn new(gather: usize) -> Self {
+        Self {
+            pending: Mutex::default(),
+            asleep: AtomicBool::new(false),
+            wakes_by: AtomicU64::new(u64::MAX),
+            start: clock::now(),
+            loads: [const { AtomicU8::new(Load::Idle as u8) }; PLACES],
+            closed: AtomicUsize::new(0),
+            gather,
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// How many batches make a request worth sending while another one is under way.
+    pub(crate) fn gather(&self) -> usize {
+        self.gather
+    }
+
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
         // A second waker would be a second sender; the first stays.
         let _ = self.waker.set(waker);
@@ -49,6 +95,44 @@ impl Signals {
         if entry.mark_notified() {
             self.pending.lock().partitions.push(entry.clone());
             self.wake();
+        }
+    }
+
+    /// A batch was begun that lingers until `until`.
+    pub(crate) fn begun(&self, entry: &Arc<PartitionEntry>, until: Instant) {
+        self.note(entry);
+        if self.nanos(until) < self.wakes_by.load(Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// A batch is full; `waiting`: it and those before it that the sender has not taken.
+    pub(crate) fn closed(&self, entry: &Arc<PartitionEntry>, waiting: usize) {
+        self.note(entry);
+        let closed = self.closed.fetch_add(1, Ordering::SeqCst) + 1;
+        let load = self.loads[place(entry.leader())].load(Ordering::SeqCst);
+        let worth_it =
+            load == Load::Idle as u8 || load == Load::Busy as u8 && (waiting > 1 || closed >= self.gather);
+        if worth_it {
+            self.wake();
+        }
+    }
+
+    fn note(&self, entry: &Arc<PartitionEntry>) {
+        if entry.mark_notified() {
+            self.pending.lock().partitions.push(entry.clone());
+        }
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Sender: what a broker has under way now. Told before it falls asleep.
+    pub(crate) fn set_load(&self, broker: i32, load: Load) {
+        let place = &self.loads[place(broker)];
+        if place.load(Ordering::Relaxed) != load as u8 {
+            place.store(load as u8, Ordering::SeqCst);
         }
     }
 
@@ -93,10 +177,12 @@ impl Signals {
         into.hurried.append(&mut pending.hurried);
         into.sweep |= std::mem::take(&mut pending.sweep);
         into.transaction |= std::mem::take(&mut pending.transaction);
+        self.closed.store(0, Ordering::SeqCst);
     }
 
-    /// Sender: announces sleep; `false` if there is something to look at first.
-    pub(crate) fn fall_asleep(&self) -> bool {
+    /// Sender: announces sleep until `until`, or until it is woken; `false` if there is something to look at first.
+    pub(crate) fn fall_asleep(&self, until: Option<Instant>) -> bool {
+        self.wakes_by.store(until.map_or(u64::MAX, |at| self.nanos(at)), Ordering::SeqCst);
         self.asleep.store(true, Ordering::SeqCst);
         let idle = self.pending.lock().is_empty();
         if !idle {
@@ -109,6 +195,10 @@ impl Signals {
     pub(crate) fn woke_up(&self) {
         self.asleep.store(false, Ordering::SeqCst);
     }
+}
+
+fn place(broker: i32) -> usize {
+    broker.rem_euclid(PLACES as i32) as usize
 }
 
 impl std::fmt::Debug for Signals {

@@ -193,6 +193,7 @@ impl TopicEntry {
         self.changed.notify_all();
     }
 
+    #[inline]
     pub(super) fn mark_used(&self) {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);

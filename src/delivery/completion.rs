@@ -9,8 +9,8 @@ use std::time::Instant;
 use super::{Callback, RecordFacts};
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::record::{RecordMetadata, TopicPartition};
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, OnceLock};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -109,8 +109,24 @@ pub(crate) trait BatchOwner: Send + Sync {
     }
     /// A failed record whose handle nobody looked at.
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32);
+}
+
+/// The producer of a batch, as far as it still exists: a batch must not keep alive what its producer owns.
+#[derive(Clone)]
+pub(crate) struct OwnerRef {
+    owner: Weak<dyn BatchOwner>,
     /// Tells producers apart on the callback thread.
-    fn id(&self) -> u64;
+    id: u64,
+}
+
+impl OwnerRef {
+    pub(crate) fn new(owner: Weak<dyn BatchOwner>, id: u64) -> Self {
+        Self { owner, id }
+    }
+
+    fn get(&self) -> Option<Arc<dyn BatchOwner>> {
+        self.owner.upgrade()
+    }
 }
 
 /// One part of a batch that was split because the broker found it too large.
@@ -140,6 +156,26 @@ struct Clones {
 /// In `unseen`: whoever ended the batch has read the count. Bigger than any batch.
 const ENDED: u32 = 1 << 31;
 
+/// How many threads may count in a batch without locked instructions.
+const SEATS: usize = 4;
+
+/// Handles dropped unseen before the batch ended, counted by one thread.
+#[derive(Default)]
+struct Seat {
+    /// Written by its thread only.
+    dropped: AtomicU32,
+    /// How many of them were reported when the batch had ended.
+    reported: AtomicU32,
+}
+
+impl Seat {
+    /// How many were not reported yet; they count as reported now.
+    fn take_unreported(&self) -> u32 {
+        let dropped = self.dropped.load(Ordering::SeqCst);
+        dropped.saturating_sub(self.reported.fetch_max(dropped, Ordering::SeqCst))
+    }
+}
+
 /// Set once, by [`complete`](Self::complete) or [`split`](Self::split); the first outcome stays.
 pub(crate) struct BatchCompletion {
     outcome: OnceLock<Outcome>,
@@ -152,18 +188,23 @@ pub(crate) struct BatchCompletion {
     urgent: AtomicBool,
     /// Handles dropped before the batch ended without anyone having looked; [`ENDED`] is added with the end.
     unseen: AtomicU32,
+    /// The same, of the first threads that come.
+    seats: [Seat; SEATS],
+    next_seat: AtomicUsize,
+    /// Never the same for two batches, and never 0.
+    serial: u64,
     topic_partition: TopicPartition,
     partition_id: u32,
-    owner: Arc<dyn BatchOwner>,
+    owner: OwnerRef,
 }
 
 impl BatchCompletion {
-    pub(crate) fn new(
-        topic_partition: TopicPartition,
-        partition_id: u32,
-        owner: Arc<dyn BatchOwner>,
-    ) -> Self {
+    pub(crate) fn new(topic_partition: TopicPartition, partition_id: u32, owner: OwnerRef) -> Self {
+        static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
         Self {
+            seats: Default::default(),
+            next_seat: AtomicUsize::new(0),
+            serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
             outcome: OnceLock::new(),
             parts: OnceLock::new(),
             waiters: Mutex::new(Waiters::default()),
@@ -188,10 +229,17 @@ impl BatchCompletion {
         self.urgent.load(Ordering::SeqCst)
     }
 
+    /// Linger is over, and the owner knows.
+    pub(crate) fn set_urgent(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+    }
+
     /// Ends linger for this batch.
     pub(crate) fn hurry(&self) {
         if !self.urgent.swap(true, Ordering::SeqCst) {
-            self.owner.hurry(self.partition_id);
+            if let Some(owner) = self.owner.get() {
+                owner.hurry(self.partition_id);
+            }
         }
     }
 
@@ -211,11 +259,67 @@ impl BatchCompletion {
         while let Some(callbacks) = self.take_callbacks() {
             queue(callbacks);
         }
-        let unseen = self.unseen.fetch_or(ENDED, Ordering::SeqCst);
-        if let (Some(Outcome::Failed { error, .. }), 1..) = (self.outcome.get(), unseen) {
-            self.owner.failed_unseen(&self.topic_partition, error, unseen);
-        }
+        let unseen = self.end_unseen();
+        self.report_unseen(unseen);
         true
+    }
+
+    /// The handles dropped so far; those to come count themselves.
+    fn end_unseen(&self) -> u32 {
+        let seats: u32 = self.seats.iter().map(Seat::take_unreported).sum();
+        self.unseen.fetch_or(ENDED, Ordering::SeqCst) + seats
+    }
+
+    fn report_unseen(&self, records: u32) {
+        if let (Some(Outcome::Failed { error, .. }), 1..) = (self.outcome.get(), records) {
+            if let Some(owner) = self.owner.get() {
+                owner.failed_unseen(&self.topic_partition, error, records);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    #[inline]
+    pub(super) fn partition_id(&self) -> u32 {
+        self.partition_id
+    }
+
+    /// A place for the calling thread to count in; beyond the last one, where there is none left.
+    pub(super) fn claim_seat(&self) -> usize {
+        self.next_seat.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a handle that was dropped unseen, on the thread that has this seat. `false` where it cannot be counted
+    /// this way: no seat, or the batch has changed.
+    #[inline(always)]
+    pub(super) fn count_unseen(&self, seat: usize) -> bool {
+        match self.seats.get(seat) {
+            Some(seat) if !self.has_changed() => {
+                seat.dropped.store(seat.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn has_changed(&self) -> bool {
+        self.outcome.get().is_some() || self.parts.get().is_some()
+    }
+
+    /// The thread leaves its seat: what it counted while the batch ended, too late to be read then, is reported now.
+    pub(super) fn check_seat(&self, seat: usize) {
+        if let Some(seat) = self.seats.get(seat).filter(|_| self.has_changed()) {
+            match seat.take_unreported() {
+                0 => {}
+                left if self.parts.get().is_some() => self.share_out_unseen(left),
+                left => self.report_unseen(left),
+            }
+        }
     }
 
     /// Callbacks that wait, until there are none. Only then do later ones go their own way: a callback that is added
@@ -242,8 +346,16 @@ impl BatchCompletion {
         .with_topic_partition(self.topic_partition.clone())
         .with_maybe_written(true);
         let outcome = Outcome::Failed { error, records: Box::default() };
-        if self.complete(outcome, |callbacks| self.owner.call_back(callbacks)) {
-            self.owner.abandoned(self.partition_id, generation);
+        // Without an owner they run as they are dropped.
+        let owner = self.owner.get();
+        let call_back = |callbacks| match &owner {
+            Some(owner) => owner.call_back(callbacks),
+            None => drop::<PendingCallbacks>(callbacks),
+        };
+        if self.complete(outcome, call_back) {
+            if let Some(owner) = &owner {
+                owner.abandoned(self.partition_id, generation);
+            }
         }
     }
 
@@ -262,16 +374,15 @@ impl BatchCompletion {
                 part.completion.urgent.store(true, Ordering::SeqCst);
             }
         }
-        self.share_out_unseen();
+        self.share_out_unseen(self.end_unseen());
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Which records the dropped handles belonged to is not known; where all were dropped, the usual case, this is
     /// exact.
-    fn share_out_unseen(&self) {
+    fn share_out_unseen(&self, mut left: u32) {
         let Some(parts) = self.parts.get() else { return };
-        let mut left = self.unseen.fetch_or(ENDED, Ordering::SeqCst);
         for (at, part) in parts.iter().enumerate() {
             let records = parts.get(at + 1).map_or(u32::MAX, |next| next.first.saturating_sub(part.first));
             part.completion.unseen.fetch_add(left.min(records), Ordering::SeqCst);
@@ -299,7 +410,10 @@ impl BatchCompletion {
             return;
         }
         drop(waiters);
-        self.owner.call_back(PendingCallbacks { batch: self.clone(), entries: vec![entry] });
+        let late = PendingCallbacks { batch: self.clone(), entries: vec![entry] };
+        if let Some(owner) = self.owner.get() {
+            owner.call_back(late);
+        }
     }
 
     /// Waits until the batch ends or is split; `false` if `deadline` came first.
@@ -362,13 +476,13 @@ impl BatchCompletion {
         }
         if let Some((part, index)) = self.part_of(index) {
             part.dropped_unseen(index);
-        } else if let Some(Outcome::Failed { error, .. }) = self.outcome.get() {
-            self.owner.failed_unseen(&self.topic_partition, error, 1);
+        } else {
+            self.report_unseen(1);
         }
     }
 
     pub(crate) fn owned_by_this_callback_thread(&self) -> bool {
-        on_callback_thread(self.owner.id())
+        on_callback_thread(self.owner.id)
     }
 }
 

@@ -20,17 +20,19 @@ impl BatchOwner for Owner {
     fn failed_unseen(&self, _: &TopicPartition, _: &Error, records: u32) {
         *self.unseen.lock() += records;
     }
-    fn id(&self) -> u64 {
-        77
-    }
 }
 
 pub(super) const FACTS: RecordFacts = RecordFacts { timestamp: 5, key_size: None, value_size: Some(3) };
 
 pub(super) fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
     let owner = Arc::new(Owner::default());
-    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
     (owner, Arc::new(completion))
+}
+
+fn owner_ref(owner: &Arc<Owner>) -> OwnerRef {
+    let owner: std::sync::Weak<dyn BatchOwner> = Arc::downgrade(owner) as _;
+    OwnerRef::new(owner, 77)
 }
 
 pub(super) fn delivered(base: i64) -> Outcome {
@@ -55,7 +57,7 @@ fn a_handle_is_32_bytes_and_so_is_its_result() {
 #[test]
 fn the_first_outcome_stays() {
     let (_, batch) = batch();
-    let handle = DeliveryFuture::new(batch.clone(), 1, FACTS);
+    let handle = DeliveryFuture::new(&batch, 1, FACTS);
     assert!(handle.try_get().is_none());
     assert!(end(&batch, failed()));
     assert!(!end(&batch, delivered(10)));
@@ -65,7 +67,7 @@ fn the_first_outcome_stays() {
 #[test]
 fn waiting_hurries_the_partition_once() {
     let (owner, batch) = batch();
-    let handle = DeliveryFuture::new(batch, 0, FACTS);
+    let handle = DeliveryFuture::new(&batch, 0, FACTS);
     assert!(handle.get_timeout(Duration::ZERO).is_none());
     assert!(handle.get_timeout(Duration::ZERO).is_none());
     assert_eq!(*owner.hurried.lock(), [9]);
@@ -74,7 +76,7 @@ fn waiting_hurries_the_partition_once() {
 #[test]
 fn a_blocked_get_wakes_when_the_batch_ends() {
     let (_, batch) = batch();
-    let handle = DeliveryFuture::new(batch.clone(), 4, FACTS);
+    let handle = DeliveryFuture::new(&batch, 4, FACTS);
     std::thread::scope(|s| {
         let waiter = s.spawn(|| handle.get());
         end(&batch, delivered(100));
@@ -88,10 +90,10 @@ fn a_blocked_get_wakes_when_the_batch_ends() {
 #[test]
 fn handles_and_callbacks_follow_a_split() {
     let (owner, parent) = batch();
-    let handle = DeliveryFuture::new(parent.clone(), 5, FACTS);
-    DeliveryFuture::new(parent.clone(), 4, FACTS).on_complete(|_| {});
+    let handle = DeliveryFuture::new(&parent, 5, FACTS);
+    DeliveryFuture::new(&parent, 4, FACTS).on_complete(|_| {});
     let part = |first| {
-        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
         SplitPart { first, completion: Arc::new(completion) }
     };
     let (a, b) = (part(0), part(4));
@@ -108,7 +110,7 @@ fn handles_and_callbacks_follow_a_split() {
 #[test]
 fn a_callback_added_after_the_end_is_handed_to_the_callback_thread() {
     let (owner, batch) = batch();
-    let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
+    let handle = DeliveryFuture::new(&batch, 0, FACTS);
     end(&batch, delivered(1));
     handle.on_complete(|_| {});
     assert_eq!(owner.late.lock().len(), 1);
@@ -117,9 +119,9 @@ fn a_callback_added_after_the_end_is_handed_to_the_callback_thread() {
 #[test]
 fn failures_nobody_looked_at_are_counted_whenever_the_handle_goes() {
     let (owner, batch) = batch();
-    drop(DeliveryFuture::new(batch.clone(), 0, FACTS));
-    let late = DeliveryFuture::new(batch.clone(), 1, FACTS);
-    let looked = DeliveryFuture::new(batch.clone(), 2, FACTS);
+    drop(DeliveryFuture::new(&batch, 0, FACTS));
+    let late = DeliveryFuture::new(&batch, 1, FACTS);
+    let looked = DeliveryFuture::new(&batch, 2, FACTS);
     end(&batch, failed());
     assert_eq!(*owner.unseen.lock(), 1);
     drop(late);
@@ -131,7 +133,7 @@ fn failures_nobody_looked_at_are_counted_whenever_the_handle_goes() {
 #[test]
 fn get_inside_a_callback_is_refused_while_pending() {
     let (_, batch) = batch();
-    let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
+    let handle = DeliveryFuture::new(&batch, 0, FACTS);
     std::thread::scope(|s| {
         s.spawn(|| {
             enter_callback_thread(77);
@@ -151,7 +153,7 @@ fn the_future_wakes_its_task() {
         }
     }
     let (_, batch) = batch();
-    let mut handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
+    let mut handle = DeliveryFuture::new(&batch, 0, FACTS);
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let waker = Waker::from(flag.clone());
     let mut cx = Context::from_waker(&waker);
@@ -168,7 +170,7 @@ fn a_callback_added_while_the_batch_ends_does_not_overtake_earlier_ones() {
     let add = |index: u32| {
         let order = order.clone();
         let done = move |_| order.lock().push(index);
-        DeliveryFuture::new(batch.clone(), index, FACTS).on_complete(done);
+        DeliveryFuture::new(&batch, index, FACTS).on_complete(done);
     };
     add(1);
     add(0);
@@ -191,11 +193,11 @@ fn a_callback_added_while_the_batch_ends_does_not_overtake_earlier_ones() {
 fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
     let (owner, parent) = batch();
     for index in 0..3 {
-        drop(DeliveryFuture::new(parent.clone(), index, FACTS));
+        drop(DeliveryFuture::new(&parent, index, FACTS));
     }
-    let late = DeliveryFuture::new(parent.clone(), 3, FACTS);
+    let late = DeliveryFuture::new(&parent, 3, FACTS);
     let part = |first| {
-        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+        let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
         SplitPart { first, completion: Arc::new(completion) }
     };
     let (a, b) = (part(0), part(2));
@@ -207,7 +209,7 @@ fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
     assert_eq!(*owner.unseen.lock(), 0);
     end(&second, failed());
     assert_eq!(*owner.unseen.lock(), 2);
-    drop(DeliveryFuture::new(parent, 3, FACTS));
+    drop(DeliveryFuture::new(&parent, 3, FACTS));
     assert_eq!(*owner.unseen.lock(), 3);
 }
 
@@ -215,7 +217,7 @@ fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
 fn every_dropped_handle_is_counted_once_however_it_races_with_the_end() {
     for _ in 0..200 {
         let (owner, batch) = batch();
-        let handles: Vec<_> = (0..8).map(|i| DeliveryFuture::new(batch.clone(), i, FACTS)).collect();
+        let handles: Vec<_> = (0..8).map(|i| DeliveryFuture::new(&batch, i, FACTS)).collect();
         std::thread::scope(|s| {
             s.spawn(|| drop(handles));
             end(&batch, failed());
@@ -227,7 +229,7 @@ fn every_dropped_handle_is_counted_once_however_it_races_with_the_end() {
 #[test]
 fn a_base_offset_at_the_end_of_the_range_does_no_harm() {
     let (_, batch) = batch();
-    let handle = DeliveryFuture::new(batch.clone(), 9, FACTS);
+    let handle = DeliveryFuture::new(&batch, 9, FACTS);
     end(&batch, delivered(i64::MAX));
     assert_eq!(handle.get().unwrap().offset(), None, "no offset is better than a wrong one");
 }
@@ -239,7 +241,7 @@ fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
         let seen = Arc::new(Mutex::new(0));
         std::thread::scope(|s| {
             for index in 0..4 {
-                let handle = DeliveryFuture::new(parent.clone(), index, FACTS);
+                let handle = DeliveryFuture::new(&parent, index, FACTS);
                 let seen = seen.clone();
                 s.spawn(move || {
                     if (index + round) % 2 == 0 {
@@ -256,7 +258,7 @@ fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
             }
             let parts: Vec<_> = (0..4)
                 .map(|first| {
-                    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+                    let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
                     SplitPart { first, completion: Arc::new(completion) }
                 })
                 .collect();
@@ -275,7 +277,7 @@ fn waits_callbacks_and_splits_that_race_all_see_the_outcome() {
 #[test]
 fn clones_of_a_handle_count_as_one_and_who_looks_through_one_has_seen_it() {
     let (owner, batch) = batch();
-    let handles: Vec<_> = (0..3).map(|i| DeliveryFuture::new(batch.clone(), i, FACTS)).collect();
+    let handles: Vec<_> = (0..3).map(|i| DeliveryFuture::new(&batch, i, FACTS)).collect();
     let clones = handles.clone();
     end(&batch, failed());
     assert!(clones[0].get().is_err());
@@ -284,7 +286,7 @@ fn clones_of_a_handle_count_as_one_and_who_looks_through_one_has_seen_it() {
     assert_eq!(*owner.unseen.lock(), 0);
     drop(handles);
     assert_eq!(*owner.unseen.lock(), 1, "the third");
-    let seen = DeliveryFuture::new(batch, 3, FACTS);
+    let seen = DeliveryFuture::new(&batch, 3, FACTS);
     assert!(seen.get().is_err());
     drop(seen.clone());
     drop(seen);
@@ -307,7 +309,7 @@ fn callbacks_nobody_takes_run_all_the_same() {
     }
     batch.complete(delivered(0), drop);
     assert_eq!(*ran.lock(), [(0, true), (1, true), (2, true)]);
-    DeliveryFuture::new(batch, 3, FACTS).on_complete(note(3));
+    DeliveryFuture::new(&batch, 3, FACTS).on_complete(note(3));
     owner.late.lock().clear();
     assert_eq!(ran.lock().last(), Some(&(3, true)));
 }

@@ -217,7 +217,12 @@ impl Sender {
 
     fn wrote(&mut self, conn: ConnId, written: std::io::Result<Written>, now: Instant) {
         match written {
-            Ok(Written::All) => self.engine.handle_written(conn, now),
+            Ok(Written::All) => {
+                if let Some(frame) = self.sockets.get_mut(&conn).and_then(Socket::take_spent) {
+                    self.engine.recycle(frame);
+                }
+                self.engine.handle_written(conn, now);
+            }
             Ok(Written::Part) => {}
             Err(e) => self.lost(conn, e, now),
         }
@@ -234,7 +239,7 @@ impl Sender {
     fn sleep(&mut self, busy: bool) {
         let now = clock::now();
         let until = self.engine.poll_timeout().into_iter().chain(self.close_deadline).min();
-        let asleep = !busy && self.acc.signals.fall_asleep();
+        let asleep = !busy && self.acc.signals.fall_asleep(until);
         let timeout = if asleep { sleep_time(until, now) } else { Some(Duration::ZERO) };
         let mut ready = std::mem::take(&mut self.ready);
         let sockets = self.sockets.iter().map(|(conn, socket)| (*conn, socket));

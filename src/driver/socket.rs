@@ -18,6 +18,8 @@ pub(super) struct Socket {
     /// Frames that are not written to their end, and how far the first is.
     outgoing: VecDeque<Frame>,
     written: usize,
+    /// A frame that is written, to be used again.
+    spent: Option<Frame>,
     incoming: FrameBuffer,
 }
 
@@ -35,7 +37,13 @@ impl Socket {
         if !imp::HAS_FLAG {
             socket.set_nonblocking(true)?;
         }
-        Ok(Self { socket, outgoing: VecDeque::new(), written: 0, incoming: FrameBuffer::default() })
+        Ok(Self {
+            socket,
+            outgoing: VecDeque::new(),
+            written: 0,
+            spent: None,
+            incoming: FrameBuffer::default(),
+        })
     }
 
     pub(super) fn wants_to_write(&self) -> bool {
@@ -62,13 +70,21 @@ impl Socket {
                 Err(e) => return Err(e),
             };
             if count >= left {
-                self.outgoing.pop_front();
+                self.spent = self.outgoing.pop_front();
+                if let Some(frame) = &mut self.spent {
+                    frame.batches.clear();
+                }
                 self.written = 0;
             } else {
                 self.written += count;
             }
         }
         Ok(Written::All)
+    }
+
+    /// The frame that was last written to its end.
+    pub(super) fn take_spent(&mut self) -> Option<Frame> {
+        self.spent.take()
     }
 
     /// Reads once. `Ok(0)`: the peer has closed; `None`: nothing was there after all.

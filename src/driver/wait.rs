@@ -32,6 +32,9 @@ pub(super) struct Readiness {
     pub(super) writable: bool,
 }
 
+/// The waker and as many sockets as a producer has, nearly always.
+const FEW: usize = 16;
+
 /// Sleeps until a socket is ready, the waker is used, or `until` (`None`: for as long as it takes). Fills `ready`.
 pub(super) fn wait<'s>(
     sockets: impl Iterator<Item = (ConnId, &'s Socket)> + Clone,
@@ -40,18 +43,29 @@ pub(super) fn wait<'s>(
     ready: &mut Vec<Readiness>,
 ) -> io::Result<()> {
     ready.clear();
-    let mut fds = Vec::with_capacity(8);
-    fds.push(PollFd::new(&*waker.0, PollFlags::IN));
-    fds.extend(sockets.clone().map(|(_, socket)| {
+    let own = || PollFd::new(&*waker.0, PollFlags::IN);
+    let each = sockets.clone().map(|(_, socket)| {
         let wanted = if socket.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         PollFd::new(socket, wanted)
-    }));
+    });
+    // Their borrows forbid to keep a list, so a usual number stands on the stack.
+    let mut few: [PollFd<'_>; FEW] = std::array::from_fn(|_| own());
+    let mut many = Vec::new();
+    let count = 1 + sockets.clone().count();
+    let fds = if count <= FEW {
+        few.iter_mut().skip(1).zip(each).for_each(|(place, fd)| *place = fd);
+        few.get_mut(..count).unwrap_or_default()
+    } else {
+        many.push(own());
+        many.extend(each);
+        &mut many[..]
+    };
     let timeout = timeout.map(|t| Timespec {
         tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
         // The field is `i64` on Linux, `i32` on Windows; either holds a billion.
         tv_nsec: t.subsec_nanos() as _,
     });
-    match poll(&mut fds, timeout.as_ref()) {
+    match poll(fds, timeout.as_ref()) {
         Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
         Ok(_) => {}
         Err(error) => return Err(error.into()),

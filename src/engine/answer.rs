@@ -18,7 +18,8 @@ use crate::protocol::{ApiKey, ErrorCode, Reader};
 
 /// What a produce response says of one partition, kept until the frame has been read to its end: nothing is believed
 /// of a frame that turns out broken.
-struct PartAnswer {
+#[derive(Debug)]
+pub(super) struct PartAnswer {
     sent: Sent,
     code: ErrorCode,
     base_offset: Option<i64>,
@@ -85,8 +86,8 @@ impl Engine {
     ) -> Result<(), String> {
         let (version, started) = (request.version, request.sent);
         let What::Produce { parcels, .. } = &mut request.what else { return Ok(()) };
-        let mut waiting: Vec<Option<Sent>> = std::mem::take(parcels).into_iter().map(Some).collect();
-        let mut answers = Vec::with_capacity(waiting.len());
+        let (mut waiting, mut answers) = self.recycled.answers();
+        waiting.extend(parcels.drain(..).map(Some));
         match self.read_answers(frame, version, &mut waiting, &mut answers) {
             Err(problem) => {
                 if let What::Produce { parcels, .. } = &mut request.what {
@@ -106,12 +107,16 @@ impl Engine {
             }
         }
         log::trace!(target: "kafka_producer::engine", "produce answered after {:?}", now - started);
-        for answer in answers {
+        for answer in answers.drain(..) {
             self.part_answered(answer, now);
         }
-        for sent in waiting.into_iter().flatten() {
+        for sent in waiting.drain(..).flatten() {
             let error = Error::new(ErrorKind::Protocol, "the response does not mention the partition");
             self.judge(sent, Answer::Omitted, Some(error), now);
+        }
+        self.recycled.keep_answers(waiting, answers);
+        if let What::Produce { parcels, .. } = request.what {
+            self.recycled.keep_parcels(parcels);
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use super::action::{Frame, StampedBatch};
 use super::answer::certain;
 use super::lane::Gate;
 use super::metadata::TopicId;
-use super::node::{NodeId, Sent, What};
+use super::node::{Link, NodeId, Sent, What};
 use super::parcel::Parcel;
 use super::transaction::May;
+use crate::accumulator::Load;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
@@ -31,9 +32,12 @@ impl Engine {
             return self.fail_everything(&error);
         }
         self.watch_availability(now);
-        let ids: Vec<NodeId> = self.nodes.values().filter(|n| !n.ready.is_empty()).map(|n| n.id).collect();
-        for id in ids {
-            self.drain_node(id, now);
+        let mut next = self.node_after(None);
+        while let Some(id) = next {
+            if self.nodes.get(&id).is_some_and(|n| !n.ready.is_empty()) {
+                self.drain_node(id, now);
+            }
+            next = self.node_after(Some(id));
         }
     }
 
@@ -46,18 +50,51 @@ impl Engine {
         if self.settings.idempotent && self.identities.current().is_none() {
             return;
         }
-        while has_room(self) {
+        while has_room(self) && !self.gathers(id, now) {
             let parcels = self.collect(id, now);
             if parcels.is_empty() {
-                return;
+                return self.recycled.keep_parcels(parcels);
             }
             self.send_produce(id, parcels, now);
         }
     }
 
+    /// Whether what this broker could be sent should wait for more to share its request. Only where an answer is due
+    /// from it, which ends the wait if nothing else does, and no batch waits longer than its linger.
+    fn gathers(&mut self, id: NodeId, now: Instant) -> bool {
+        let enough = self.acc.signals.gather();
+        let Some(node) = self.nodes.get_mut(&id) else { return false };
+        let Link::Up(connection) = &mut node.link else { return false };
+        connection.gathers_until = None;
+        if connection.in_flight.is_empty() || node.ready.is_empty() || node.ready.len() >= enough {
+            return false;
+        }
+        let until = node.ready.iter().map(|number| {
+            let partition = self.partitions.get(*number as usize)?.as_deref()?;
+            let patient = partition.lane.retries().is_empty();
+            self.acc.may_wait(&partition.entry, now).filter(|_| patient)
+        });
+        let until = until.reduce(|a, b| Some(a?.min(b?))).flatten();
+        connection.gathers_until = until;
+        until.is_some()
+    }
+
+    /// Tells application threads what each broker has under way, so that they wake the sender only where that helps.
+    pub(super) fn publish_loads(&self, now: Instant) {
+        for node in self.nodes.values().filter(|n| !n.is_bootstrap()) {
+            let load = match &node.link {
+                Link::Idle => Load::Idle,
+                Link::Up(connection) if connection.in_flight.is_empty() => Load::Idle,
+                Link::Up(connection) if connection.has_room(self.settings.max_in_flight, now) => Load::Busy,
+                Link::Up(_) | Link::Connecting { .. } | Link::Backoff { .. } => Load::Full,
+            };
+            self.acc.signals.set_load(node.id, load);
+        }
+    }
+
     /// At most one parcel of each partition in the broker's list, at most `max.request.size` in all.
     fn collect(&mut self, id: NodeId, now: Instant) -> Vec<Sent> {
-        let mut parcels: Vec<Sent> = Vec::new();
+        let mut parcels = self.recycled.parcels();
         let mut size = 0;
         let turns = self.nodes.get(&id).map_or(0, |n| n.ready.len());
         for _ in 0..turns {
@@ -67,7 +104,7 @@ impl Engine {
                 Next::Parcel(parcel) => {
                     size += parcel.batch.wire_len();
                     let topic_id = self.topic_id(number);
-                    parcels.push(Sent { partition: number, node: id, topic_id, parcel: *parcel });
+                    parcels.push(Sent { partition: number, node: id, topic_id, parcel });
                     self.requeue(number, now);
                 }
                 Next::NoRoom => {
@@ -135,7 +172,7 @@ impl Engine {
         parcel.travels.leave(now);
         partition.lane.sent(&parcel);
         self.sends_in_transaction(number);
-        Next::Parcel(Box::new(parcel))
+        Next::Parcel(parcel)
     }
 
     /// Gives the lane an identity where it needs one; `false` if there is none yet.
@@ -169,7 +206,7 @@ impl Engine {
 
     fn send_produce(&mut self, id: NodeId, mut parcels: Vec<Sent>, now: Instant) {
         // Topics stand together in a request.
-        parcels.sort_by(|a, b| self.tp_of(a).cmp(&self.tp_of(b)));
+        parcels.sort_unstable_by(|a, b| self.tp_of(a).cmp(&self.tp_of(b)));
         let newest = self.transactions.as_ref().map_or(i16::MAX, |t| t.max_produce_version());
         let nameless = parcels.iter().any(|sent| sent.topic_id == TopicId::default());
         let Some(connection) = self.nodes.get_mut(&id).and_then(|n| n.connection()) else {
@@ -182,7 +219,8 @@ impl Engine {
         let correlation = connection.correlation();
         let expiry = parcels.iter().map(|s| s.parcel.deadline).min();
         connection.next_expiry = connection.next_expiry.into_iter().chain(expiry).min();
-        let frame = match self.produce_frame(version, correlation, &parcels) {
+        let spare = self.recycled.frame();
+        let frame = match self.produce_frame(spare, version, correlation, &parcels) {
             Ok(frame) => frame,
             Err(problem) => return self.fail_unsent(parcels, problem),
         };
@@ -215,8 +253,15 @@ impl Engine {
         topic.map_or_else(TopicId::default, |t| t.id)
     }
 
-    fn produce_frame(&self, version: i16, correlation: i32, parcels: &[Sent]) -> Result<Frame, EncodeError> {
-        let mut writer = Writer::new();
+    fn produce_frame(
+        &self,
+        spare: Frame,
+        version: i16,
+        correlation: i32,
+        parcels: &[Sent],
+    ) -> Result<Frame, EncodeError> {
+        let Frame { head, splices, mut batches } = spare;
+        let mut writer = Writer::reuse(head, splices);
         let header = RequestHeader {
             api_key: ApiKey::PRODUCE,
             api_version: version,
@@ -232,7 +277,6 @@ impl Engine {
         };
         let topics = parcels.chunk_by(same_topic).count();
         let mut request = ProduceRequestWriter::begin(&mut writer, version, &head, topics)?;
-        let mut batches = Vec::with_capacity(parcels.len());
         for topic in parcels.chunk_by(same_topic) {
             let name = topic.first().and_then(|s| self.tp_of(s)).map_or("", |(topic, _)| topic);
             let id = topic.first().map_or_else(TopicId::default, |s| s.topic_id);
@@ -251,8 +295,9 @@ impl Engine {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment; a box would be an allocation a batch")]
 enum Next {
-    Parcel(Box<Parcel>),
+    Parcel(Parcel),
     /// It has one, but it does not fit into this request.
     NoRoom,
     Nothing,

@@ -174,10 +174,11 @@ impl Engine {
 
     /// Requests that are overdue, attempts to connect that are given up, idle connections, retired nodes.
     pub(super) fn check_links(&mut self, now: Instant) {
-        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        for id in ids {
+        let mut next = self.node_after(None);
+        while let Some(id) = next {
             self.expire_in_flight(id, now);
             self.check_link(id, now);
+            next = self.node_after(Some(id));
         }
         if self.next_idle_check.is_none_or(|at| at <= now) {
             self.next_idle_check = Some(now + IDLE_CHECK);
@@ -233,16 +234,20 @@ impl Engine {
     }
 
     /// When the link needs to be looked at.
-    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 5] {
+    pub(super) fn link_events(&self, node: &Node) -> [Option<Instant>; 6] {
         match &node.link {
-            Link::Idle => [None; 5],
-            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None],
-            Link::Backoff { until } => [(!node.ready.is_empty()).then_some(*until), None, None, None, None],
+            Link::Idle => [None; 6],
+            Link::Connecting { give_up, .. } => [Some(*give_up), None, None, None, None, None],
+            Link::Backoff { until } => {
+                let until = (!node.ready.is_empty()).then_some(*until);
+                [until, None, None, None, None, None]
+            }
             Link::Up(connection) => [
                 connection.in_flight.iter().map(|r| r.deadline).min(),
                 Some(connection.last_used + self.settings.connections_max_idle),
                 connection.next_expiry,
                 connection.throttled_until,
+                connection.gathers_until,
                 self.silence_due(connection),
             ],
         }

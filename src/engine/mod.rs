@@ -17,11 +17,14 @@
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
 //! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
+//! transaction/ transactions and their coordinators
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
+//! recycled.rs  lists that are used again
 //! account.rs   metrics, events, times
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 mod account;
@@ -37,6 +40,7 @@ mod metadata;
 mod node;
 mod parcel;
 mod partition;
+mod recycled;
 mod refresh;
 mod silence;
 mod split;
@@ -54,6 +58,7 @@ pub(crate) use metadata::MetadataSettings;
 pub(crate) use transaction::{Features, TransactionPort, TransactionSettings};
 
 use crate::accumulator::{Pending, RecordAccumulator};
+use crate::clock;
 use crate::error::Error;
 use crate::sync::Arc;
 use account::AnswerNotes;
@@ -62,6 +67,7 @@ use identity::Identities;
 use metadata::Metadata;
 use node::{Node, NodeId};
 use partition::{Partition, Timer};
+use recycled::Recycled;
 use transaction::Transactions;
 
 /// What the engine is told; see the configuration keys of the same names.
@@ -125,9 +131,15 @@ pub(crate) struct Engine {
     last_trouble: Option<Error>,
     phase: Phase,
     pending: Pending,
+    recycled: Recycled,
     next_idle_check: Option<Instant>,
     last_run: Option<Instant>,
+    /// When somebody last waited for a record.
+    hurried_at: Option<Instant>,
 }
+
+/// For so long after somebody waited for a record, somebody may do so again.
+const ATTENTIVE: Duration = Duration::from_millis(50);
 
 impl Engine {
     pub(crate) fn new(settings: EngineSettings, acc: Arc<RecordAccumulator>) -> Self {
@@ -156,8 +168,10 @@ impl Engine {
             last_trouble: None,
             phase: Phase::Running,
             pending: Pending::default(),
+            recycled: Recycled::default(),
             next_idle_check: None,
             last_run: None,
+            hurried_at: None,
             rng,
             settings,
             acc,
@@ -180,7 +194,19 @@ impl Engine {
         self.run_transactions(now);
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
+        self.publish_loads(now);
         self.finish_if_closed();
+    }
+
+    /// Takes back what carried a request, once that is written.
+    pub(crate) fn recycle(&mut self, frame: Frame) {
+        self.recycled.keep_frame(frame);
+    }
+
+    /// The node that follows `id` in order, or the first: a walk that may change what it walks over.
+    fn node_after(&self, id: Option<NodeId>) -> Option<NodeId> {
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.nodes.range((from, Bound::Unbounded)).next().map(|(id, _)| *id)
     }
 
     /// The next thing to do, until `None`.
@@ -194,8 +220,15 @@ impl Engine {
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
         let links = links.filter(|at| self.is_ahead(*at)).min();
         let transaction = self.transactions.as_ref().and_then(|t| t.next_due());
-        let events = [timer, links, self.next_wish(), self.next_idle_check, transaction];
+        let events = [timer, links, self.next_wish(), self.next_idle_check, self.next_look(), transaction];
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
+    }
+
+    /// Whoever waits for each record begins a batch, which wakes the sender for its linger, and then asks not to linger,
+    /// which wakes it again. If it wakes by itself within that linger, the first time is spared.
+    fn next_look(&self) -> Option<Instant> {
+        let (last, hurried) = (self.last_run?, self.hurried_at?);
+        (last < hurried + ATTENTIVE).then(|| clock::deadline(last, self.acc.linger()))
     }
 
     /// What was due at the last run was looked at then; it waits for an event, not for time.
@@ -248,6 +281,7 @@ impl Engine {
             self.evaluate(number, now);
         }
         for number in pending.hurried.drain(..) {
+            self.hurried_at = Some(now);
             self.evaluate(number, now);
         }
         if std::mem::take(&mut pending.sweep) {

@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) throttled_until: Option<Instant>,
     /// No parcel in flight expires before.
     pub(crate) next_expiry: Option<Instant>,
+    /// What can be sent waits until then for more to go with it, or for an answer.
+    pub(crate) gathers_until: Option<Instant>,
     /// When somebody else was asked about this broker, because it was silent; see `silence`.
     pub(crate) asked_about: Option<Instant>,
 }
@@ -195,6 +197,7 @@ impl Connection {
             last_used: now,
             throttled_until: None,
             next_expiry: None,
+            gathers_until: None,
             asked_about: None,
         }
     }

@@ -12,7 +12,7 @@ use super::producer_transactions::Transactions;
 use crate::api::Producer;
 use crate::clock;
 use crate::delivery::{
-    BatchCompletion, BatchOwner, Callback, DeliveryFuture, Outcome, PendingCallbacks, RecordFacts,
+    BatchCompletion, BatchOwner, Callback, DeliveryFuture, Outcome, OwnerRef, PendingCallbacks, RecordFacts,
 };
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, MetricsSnapshot};
@@ -21,7 +21,7 @@ use crate::partitioner::{
 };
 use crate::record::{ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A [`Producer`] for unit tests: no broker, no thread, no waiting.
@@ -302,8 +302,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         let mut record = record.into_owned();
         let (partition, facts) = self.place(&mut record)?;
         let tp = TopicPartition::new(record.topic(), partition);
-        let batch = Arc::new(BatchCompletion::new(tp, 0, self.owner.clone()));
-        let handle = DeliveryFuture::new(batch.clone(), 0, facts);
+        let owner: Weak<dyn BatchOwner> = Arc::downgrade(&self.owner) as _;
+        // No thread is marked as a mock's callback thread, and producers number themselves from 1.
+        let owner = OwnerRef::new(owner, 0);
+        let batch = Arc::new(BatchCompletion::new(tp, 0, owner));
+        let handle = DeliveryFuture::new(&batch, 0, facts);
         let mut state = self.state.lock();
         if state.closed {
             return Err(Error::new(ErrorKind::Closed, "the producer was closed meanwhile"));
@@ -522,10 +525,5 @@ impl BatchOwner for Owner {
 
     fn failed_unseen(&self, _: &TopicPartition, _: &Error, records: u32) {
         self.metrics.records_failed_unseen.add(u64::from(records));
-    }
-
-    /// No thread is marked as a mock's callback thread, and producers number themselves from 1.
-    fn id(&self) -> u64 {
-        0
     }
 }

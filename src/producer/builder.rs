@@ -15,7 +15,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::{Event, Metrics, MetricsSnapshot};
 use crate::partitioner::{self, TypedPartitioner};
-use crate::serializer::{Role, Serializer, check_roughly};
+use crate::serializer::{Role, Serializer, check_roughly, is_plain};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
 
@@ -157,7 +157,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
                 close_all(&*self.key, &*self.value, self.partitioner.as_deref());
                 interceptors.close();
             })?;
+        let plain = is_plain::<K>() && is_plain::<V>();
         Ok(KafkaProducer {
+            trusted: plain && self.key.is_trusted() && self.value.is_trusted(),
             key: self.key,
             value: self.value,
             interceptors,
@@ -171,6 +173,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             status,
             sender,
             callbacks,
+            uses_scratch: AtomicBool::new(false),
             monitor,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),

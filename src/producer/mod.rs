@@ -71,6 +71,10 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    /// Both serializers are the library's own and cannot panic.
+    trusted: bool,
+    /// A serializer has written into its scratch buffer, so they are worth keeping.
+    uses_scratch: AtomicBool,
     /// Only if somebody listens or wants reports.
     monitor: Option<Monitor>,
     close_called: AtomicBool,

@@ -5,7 +5,7 @@
 //! interceptors' notice.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::KafkaProducer;
@@ -14,12 +14,16 @@ use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{BoxError, Error, ErrorKind, panic_text};
 use crate::interceptor::Outcome;
-use crate::partitioner::{Choice, KeyedRecord, PartitionInfo, TopicView, TypedRecord, partition_for_key};
+use crate::partitioner::{
+    Choice, KeyedRecord, PartitionInfo, TopicView, TypedPartitioner, TypedRecord, partition_for_key,
+};
 use crate::protocol::record::RecordBody;
 use crate::record::{Headers, ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
+use crate::sync::atomic::Ordering;
 
-/// Buffers that serializers append to, one pair per thread, reused from record to record.
+/// Buffers that serializers append to, one pair per thread, reused from record to record. Empty ones cost nothing: a
+/// producer whose serializers lend what they are given never touches the thread's.
 #[derive(Default)]
 struct Scratch {
     key: Vec<u8>,
@@ -30,25 +34,29 @@ struct Scratch {
 const KEEP_SCRATCH: usize = 64 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { key: Vec::new(), value: Vec::new() }) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
 impl Scratch {
-    /// The thread's buffers. A `send` inside a serializer finds empty ones.
-    fn take() -> Self {
-        SCRATCH
-            .try_with(|s| s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default())
-            .unwrap_or_default()
+    /// The thread's buffers. A `send` inside a serializer finds none and makes its own.
+    #[cold]
+    fn take() -> Box<Self> {
+        SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default()
     }
 
-    fn put_back(mut self) {
+    #[cold]
+    fn put_back(mut self: Box<Self>) {
         for buffer in [&mut self.key, &mut self.value] {
             buffer.clear();
             if buffer.capacity() > KEEP_SCRATCH {
                 *buffer = Vec::new();
             }
         }
-        let _ = SCRATCH.try_with(|s| s.try_borrow_mut().map(|mut s| *s = self));
+        let _ = SCRATCH.try_with(|s| s.set(Some(self)));
+    }
+
+    fn is_used(&self) -> bool {
+        self.key.capacity() + self.value.capacity() > 0
     }
 }
 
@@ -93,7 +101,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         error
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
@@ -105,18 +113,37 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             transactions.check_send()?;
         }
         let topic = self.topic(record, wait)?;
-        let mut scratch = Scratch::take();
+        if self.uses_scratch.load(Ordering::Relaxed) {
+            return self.enter_with_scratch(record, &topic, wait, entered);
+        }
+        let mut scratch = Scratch::default();
         let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);
+        if scratch.is_used() {
+            self.uses_scratch.store(true, Ordering::Relaxed);
+            Box::new(scratch).put_back();
+        }
+        result
+    }
+
+    #[cold]
+    fn enter_with_scratch(
+        &self,
+        record: &mut ProducerRecord<'_, K, V>,
+        topic: &TopicLease,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
+        let mut scratch = Scratch::take();
+        let result = self.serialize_and_append(record, topic, &mut scratch, wait, entered);
         scratch.put_back();
         result
     }
 
     /// The record's topic, with at least the partition that the record names.
-    #[inline]
+    #[inline(always)]
     fn topic(&self, record: &ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<TopicLease, Error> {
         if let Some(partition @ ..0) = record.partition_ref() {
-            let message = format!("topic {}: partition {partition} is negative", record.topic());
-            return Err(Error::new(ErrorKind::Partitioning, message));
+            return Err(negative(record.topic(), partition));
         }
         let lease = match self.acc.remembered(record.topic()) {
             Some(lease) => lease,
@@ -191,7 +218,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn serialize_and_append(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
@@ -203,79 +230,78 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let partition = record.partition_ref();
         let timestamp = record.timestamp_ref();
         let (name, typed_key, typed_value, headers) = record.parts_mut();
-        let stage = Cell::new(Stage::Key);
-        // User code: one guard for all of it. What a panic leaves behind is the user's own, and the scratch buffers,
-        // which are cleared.
-        let buffers = (&mut scratch.key, &mut scratch.value);
-        let guarded = catch_unwind(AssertUnwindSafe(|| {
-            let (key_buffer, value_buffer) = buffers;
-            let key = serialize(&*self.key, (name, Role::Key), headers, typed_key, key_buffer)?;
-            stage.set(Stage::Value);
-            let value = serialize(&*self.value, (name, Role::Value), headers, typed_value, value_buffer)?;
-            stage.set(Stage::Partition);
-            let target = match partition {
-                Some(partition) => Target::Partition(partition as usize),
-                None => {
-                    let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
-                    self.choose(&TypedRecord::new(typed_key, typed_value, serialized), topic)?
-                }
-            };
-            Ok((key, value, target))
-        }));
-        let (key, value, target) =
-            guarded.unwrap_or_else(|panic| Err(stage.get().panicked(name, &*panic)))?;
+        let (key, value) = if self.trusted {
+            self.serialize_both(name, headers, (typed_key, typed_value), scratch, &Cell::new(Stage::Key))?
+        } else {
+            let stage = Cell::new(Stage::Key);
+            guarded(name, &stage, || {
+                self.serialize_both(name, headers, (typed_key, typed_value), scratch, &stage)
+            })?
+        };
+        let target = match (partition, &self.partitioner) {
+            (Some(partition), _) => Target::Partition(partition as usize),
+            (None, None) => self.by_key(key, topic),
+            (None, Some(partitioner)) => {
+                let serialized = KeyedRecord::new(name, key, value).with_headers(headers);
+                let record = TypedRecord::new(typed_key, typed_value, serialized);
+                let stage = Cell::new(Stage::Partition);
+                guarded(name, &stage, || choose(&**partitioner, &record, topic))?
+            }
+        };
         let body = RecordBody::new(key, value, headers.iter());
         self.check_size(name, body.upper_bound())?;
         let timestamp = timestamp.map_or_else(clock::coarse_wall_millis, clock::to_millis);
         if timestamp < 0 {
-            let message =
-                format!("topic {name}: the record's timestamp lies before 1970, which Kafka does not allow");
-            return Err(Error::new(ErrorKind::Misuse, message));
+            return Err(too_early(name));
         }
         let size = |bytes: Option<&[u8]>| bytes.and_then(|b| u32::try_from(b.len()).ok());
         let facts = RecordFacts { timestamp, key_size: size(key), value_size: size(value) };
         self.acc.append(topic, target, &body, facts, wait, entered)
     }
 
-    #[inline]
-    fn choose(&self, record: &TypedRecord<'_, K, V>, topic: &TopicLease) -> Result<Target, Error> {
-        let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
-        let Some(partitioner) = &self.partitioner else {
-            return Ok(match record.serialized.key.filter(|_| !self.ignore_keys) {
-                Some(key) => {
-                    let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
-                    Target::Partition(partition_for_key(key, count) as usize)
-                }
-                None => Target::Sticky,
-            });
-        };
-        let count = snapshot.partitions.len();
-        let name = record.serialized.topic;
-        let choice = partitioner
-            .choose(record, &TopicView::new(&snapshot.infos))
-            .map_err(|cause| Stage::Partition.failed(name, cause))?;
-        match choice {
-            Choice::Sticky => Ok(Target::Sticky),
-            Choice::Exact(partition) => match usize::try_from(partition) {
-                Ok(at) if at < count => Ok(Target::Partition(at)),
-                _ => Err(Error::new(
-                    ErrorKind::Partitioning,
-                    format!("topic {name}: the partitioner chose partition {partition} of {count}"),
-                )),
-            },
+    /// Key and value as bytes. `stage` says whose code is at work.
+    #[inline(always)]
+    fn serialize_both<'a>(
+        &self,
+        name: &str,
+        headers: &mut Headers<'_>,
+        (key, value): (Option<&'a K>, Option<&'a V>),
+        scratch: &'a mut Scratch,
+        stage: &Cell<Stage>,
+    ) -> Result<Serialized<'a>, Error> {
+        let key = serialize(&*self.key, (name, Role::Key), headers, key, &mut scratch.key)?;
+        stage.set(Stage::Value);
+        let value = serialize(&*self.value, (name, Role::Value), headers, value, &mut scratch.value)?;
+        Ok((key, value))
+    }
+
+    /// Java's default: by the key's bytes, or where records without one go now.
+    #[inline(always)]
+    fn by_key(&self, key: Option<&[u8]>, topic: &TopicLease) -> Target {
+        match (key, topic.snapshot()) {
+            (Some(key), Some(snapshot)) if !self.ignore_keys => {
+                let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
+                Target::Partition(partition_for_key(key, count) as usize)
+            }
+            _ => Target::Sticky,
         }
     }
 
     #[inline]
     fn check_size(&self, topic: &str, upper_bound: usize) -> Result<(), Error> {
-        if upper_bound > self.max_request_size {
-            return Err(too_large(topic, upper_bound, "max.request.size", self.max_request_size));
-        }
-        if !self.acc.can_hold(upper_bound) {
-            let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
-            return Err(too_large(topic, upper_bound, "buffer.memory", total));
+        if upper_bound > self.max_request_size.min(self.acc.longest_record()) {
+            return Err(self.too_large(topic, upper_bound));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn too_large(&self, topic: &str, upper_bound: usize) -> Error {
+        if upper_bound > self.max_request_size {
+            return too_large(topic, upper_bound, "max.request.size", self.max_request_size);
+        }
+        let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
+        too_large(topic, upper_bound, "buffer.memory", total)
     }
 
     pub(super) fn known_partitions(&self, topic: &str, wait: Wait<'_>) -> Result<Vec<PartitionInfo>, Error> {
@@ -292,6 +318,17 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
 }
 
 #[cold]
+fn negative(topic: &str, partition: i32) -> Error {
+    Error::new(ErrorKind::Partitioning, format!("topic {topic}: partition {partition} is negative"))
+}
+
+#[cold]
+fn too_early(topic: &str) -> Error {
+    let message =
+        format!("topic {topic}: the record's timestamp lies before 1970, which Kafka does not allow");
+    Error::new(ErrorKind::Misuse, message)
+}
+
 fn too_large(topic: &str, size: usize, key: &str, limit: usize) -> Error {
     let message = format!(
         "topic {topic}: the record takes up to {size} bytes before compression, more than {key} ({limit})"
@@ -299,7 +336,39 @@ fn too_large(topic: &str, size: usize, key: &str, limit: usize) -> Error {
     Error::new(ErrorKind::RecordTooLarge, message)
 }
 
-#[inline]
+/// Key and value as bytes; `None` is Kafka's null.
+type Serialized<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Runs user code. What a panic leaves behind is the user's own, and the scratch buffers, which are cleared.
+fn guarded<T>(name: &str, stage: &Cell<Stage>, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(stage.get().panicked(name, &*panic)))
+}
+
+/// Asks the user's partitioner.
+fn choose<K: ?Sized, V: ?Sized>(
+    partitioner: &dyn TypedPartitioner<K, V>,
+    record: &TypedRecord<'_, K, V>,
+    topic: &TopicLease,
+) -> Result<Target, Error> {
+    let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
+    let count = snapshot.partitions.len();
+    let name = record.serialized.topic;
+    let choice = partitioner
+        .choose(record, &TopicView::new(&snapshot.infos))
+        .map_err(|cause| Stage::Partition.failed(name, cause))?;
+    match choice {
+        Choice::Sticky => Ok(Target::Sticky),
+        Choice::Exact(partition) => match usize::try_from(partition) {
+            Ok(at) if at < count => Ok(Target::Partition(at)),
+            _ => Err(Error::new(
+                ErrorKind::Partitioning,
+                format!("topic {name}: the partitioner chose partition {partition} of {count}"),
+            )),
+        },
+    }
+}
+
+#[inline(always)]
 fn serialize<'a, T: ?Sized>(
     serializer: &dyn Serializer<T>,
     (topic, role): (&str, Role),

@@ -93,6 +93,49 @@ impl StackBuffer {
     }
 }
 
+/// A few short varints in one register, lowest byte first, so that they reach their destination in one store.
+///
+/// Values are below [`LIMIT`](Self::LIMIT), so that each takes three bytes at most; it holds eight bytes, and what does
+/// not fit is lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PackedVarints {
+    bits: u64,
+    len: u32,
+}
+
+impl PackedVarints {
+    /// The first value that does not go in.
+    pub const LIMIT: u64 = 1 << 21;
+    /// How many bytes it holds, and how many [`put`](Self::put) writes.
+    pub const CAPACITY: usize = 8;
+
+    /// Adds an unsigned varint. At most two go in besides one byte or two.
+    #[inline(always)]
+    pub fn add(&mut self, value: u64) {
+        debug_assert!(value < Self::LIMIT && self.len <= 5);
+        let (second, third) = (u64::from(value >= 0x80), u64::from(value >= 0x4000));
+        let spread = value & 0x7f | (value & 0x3f80) << 1 | (value & 0x1f_c000) << 2;
+        self.bits |= (spread | second << 7 | third << 15) << (8 * self.len);
+        self.len += 1 + (second + third) as u32;
+    }
+
+    /// Adds one byte.
+    #[inline(always)]
+    pub fn byte(&mut self, byte: u8) {
+        self.bits |= u64::from(byte) << (8 * self.len);
+        self.len += 1;
+    }
+
+    /// Appends the contents to `out` by storing all eight bytes and cutting off what is too much: `out` needs that much
+    /// room, or it grows.
+    #[inline(always)]
+    pub fn put(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        out.extend_from_slice(&self.bits.to_le_bytes());
+        out.truncate(end);
+    }
+}
+
 impl Default for StackBuffer {
     fn default() -> Self {
         Self::new()
@@ -174,6 +217,23 @@ fn read_long(input: &[u8], max_len: usize) -> Option<(u64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packed_varints_are_the_same_bytes() {
+        let edges = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, PackedVarints::LIMIT - 1];
+        for (first, second) in edges.iter().flat_map(|a| edges.iter().map(move |b| (*a, *b))) {
+            let (mut packed, mut plain) = (PackedVarints::default(), StackBuffer::new());
+            packed.add(first);
+            packed.byte(7);
+            packed.add(second);
+            plain.unsigned(first);
+            plain.byte(7);
+            plain.unsigned(second);
+            let mut out = vec![9];
+            packed.put(&mut out);
+            assert_eq!(out[1..], *plain.as_slice());
+        }
+    }
 
     fn edges() -> impl Iterator<Item = i64> {
         (0..64).flat_map(|bit| {

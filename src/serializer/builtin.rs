@@ -20,6 +20,10 @@ impl Serializer<str> for StringSerializer {
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(Some(v.as_bytes()))
     }
+
+    fn is_trusted(&self) -> bool {
+        true
+    }
 }
 
 impl Serializer<String> for StringSerializer {
@@ -31,6 +35,10 @@ impl Serializer<String> for StringSerializer {
         _: &'a mut Vec<u8>,
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(Some(v.as_bytes()))
+    }
+
+    fn is_trusted(&self) -> bool {
+        true
     }
 }
 
@@ -47,6 +55,10 @@ impl<T: AsRef<[u8]> + ?Sized> Serializer<T> for BytesSerializer {
         _: &'a mut Vec<u8>,
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(Some(v.as_ref()))
+    }
+
+    fn is_trusted(&self) -> bool {
+        true
     }
 }
 
@@ -66,6 +78,10 @@ macro_rules! numbers {
             ) -> Result<Option<&'a [u8]>, BoxError> {
                 out.extend_from_slice(&v.to_be_bytes());
                 Ok(Some(out))
+            }
+
+            fn is_trusted(&self) -> bool {
+                true
             }
         }
     )*};
@@ -98,6 +114,10 @@ impl Serializer<bool> for BooleanSerializer {
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(Some(if *v { &[1] } else { &[0] }))
     }
+
+    fn is_trusted(&self) -> bool {
+        true
+    }
 }
 
 /// Always null, as Java's `VoidSerializer`: for records whose key (or value) is never anything. A unit that was set
@@ -114,5 +134,9 @@ impl Serializer<()> for VoidSerializer {
         _: &'a mut Vec<u8>,
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(None)
+    }
+
+    fn is_trusted(&self) -> bool {
+        true
     }
 }

@@ -119,6 +119,13 @@ pub trait Serializer<T: ?Sized>: Send + Sync {
 
     /// Called once when the producer closes, or when it could not be opened.
     fn close(&self) {}
+
+    /// For the library's own serializers: given a type of the standard library it neither panics nor blocks, so that
+    /// `send` may do without a guard.
+    #[doc(hidden)]
+    fn is_trusted(&self) -> bool {
+        false
+    }
 }
 
 /// Any closure that appends.
@@ -152,6 +159,25 @@ where
     F: Fn(&T, &mut Vec<u8>) -> Result<(), BoxError> + Send + Sync,
 {
     f
+}
+
+/// Whether `T` brings no code of the user's into a serializer of the library's own.
+pub(crate) fn is_plain<T: ?Sized + 'static>() -> bool {
+    use std::any::TypeId;
+    let plain = [
+        TypeId::of::<str>(),
+        TypeId::of::<String>(),
+        TypeId::of::<[u8]>(),
+        TypeId::of::<Vec<u8>>(),
+        TypeId::of::<i16>(),
+        TypeId::of::<i32>(),
+        TypeId::of::<i64>(),
+        TypeId::of::<f32>(),
+        TypeId::of::<f64>(),
+        TypeId::of::<bool>(),
+        TypeId::of::<()>(),
+    ];
+    plain.contains(&TypeId::of::<T>())
 }
 
 #[cfg(test)]

@@ -104,6 +104,8 @@ def _measure_case(plan: Plan, case, kafka) -> list[Row]:
 def _pilot_records(case) -> int:
     if case.sync:
         return 200
+    if getattr(case, "pace", None):
+        return case.pace // 10
     return max(10_000, min(200_000, (32 << 20) // case.size)) if case.compression == "none" else 50_000
 
 

@@ -35,6 +35,8 @@ pub enum Mode {
     Throughput,
     /// One record at a time, each waited for.
     Sync,
+    /// So many records a second, evenly; each is timed from the moment it was due to its outcome. Not every arm has it.
+    Paced(usize),
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
                 "--threads" => o.threads = number(&flag, &value)?,
                 "--mode" if value == "sync" => o.mode = Mode::Sync,
                 "--mode" if value == "throughput" => o.mode = Mode::Throughput,
+                "--pace" => o.mode = Mode::Paced(number(&flag, &value)?),
                 "--payload-file" => o.payload_file = value,
                 "--outcome" => o.outcome = Some(value),
                 _ => return Err(format!("unknown option {flag} {value}")),
@@ -297,6 +300,21 @@ pub fn run(arm: &impl SyncArm, options: &Options, payloads: &Payloads) {
             }
             watch.report(options, arm.errors(), Some(latencies));
         }
+        Mode::Paced(_) => panic!("this arm has no --pace"),
+    }
+}
+
+/// Calls `send` for each record when it is due, `rate` times a second, with that moment.
+pub fn pace(rate: usize, records: usize, mut send: impl FnMut(usize, Instant)) {
+    let start = Instant::now();
+    for n in 0..records {
+        let due = start + Duration::from_nanos((n as u64 * 1_000_000_000) / rate as u64);
+        // A sleep is late by some 50 us: enough that a thousand records are not one, too little to matter in p99.
+        let ahead = due.saturating_duration_since(Instant::now());
+        if ahead > Duration::from_micros(200) {
+            std::thread::sleep(ahead - Duration::from_micros(100));
+        }
+        send(n, due);
     }
 }
 

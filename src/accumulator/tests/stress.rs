@@ -92,7 +92,7 @@ pub(super) fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: u
         if bell.close.load(Ordering::SeqCst) && acc.unfinished.is_empty() {
             return log;
         }
-        if acc.signals.fall_asleep() {
+        if acc.signals.fall_asleep(timer) {
             bell.wait(timer);
         }
     }

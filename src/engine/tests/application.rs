@@ -1,7 +1,7 @@
 //! A program that uses transactions: begins, sends, ends them in every way, gives up waiting and comes back. It knows
 //! what it was told, and holds that against what readers of committed records see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::dice::Dice;
@@ -84,10 +84,17 @@ impl Application {
         self.fatal.is_some()
     }
 
-    /// A request for an id that was given up may be acted upon late, and fences whoever got the id meanwhile.
-    pub(super) fn asked_twice_for_an_id(&self, world: &World) -> bool {
-        let asked = world.requests.get(&ApiKey::INIT_PRODUCER_ID.0).copied().unwrap_or(0);
-        self.asked_for_id > 1 || (self.asked_for_id == 0 && asked > 1)
+    /// A request for an id that was given up may be acted upon late, and fences whoever got the id meanwhile; so may one
+    /// that was acted upon, but not answered, before the one that was. In version 1, what is added to a transaction
+    /// after its end begins another one, in the middle of which the producer asks for its next epoch: coordinators take
+    /// that for a second producer.
+    pub(super) fn may_have_fenced_itself(&self, world: &World) -> bool {
+        let count = |of: &HashMap<i16, u64>, api: ApiKey| of.get(&api.0).copied().unwrap_or(0);
+        let late = [ApiKey::INIT_PRODUCER_ID, ApiKey::ADD_PARTITIONS_TO_TXN, ApiKey::ADD_OFFSETS_TO_TXN];
+        let asked = count(&world.requests, ApiKey::INIT_PRODUCER_ID);
+        late.iter().any(|api| count(&world.zombies, *api) > 0)
+            || self.asked_for_id > 1
+            || (self.asked_for_id == 0 && asked > 1)
     }
 
     fn current(&mut self) -> &mut Transaction {

@@ -299,7 +299,7 @@ impl Sim {
     /// A producer may only fail for good if it was fenced, or may have been.
     fn check_fatal(&self) -> Result<(), String> {
         let fatal = self.app.is_fatal();
-        if fatal && !self.fenced && !self.may_lose_id && !self.app.asked_twice_for_an_id(&self.world) {
+        if fatal && !self.fenced && !self.may_lose_id && !self.app.may_have_fenced_itself(&self.world) {
             return Err(format!("nobody fenced it: {:?}", self.app));
         }
         if fatal { self.app.check_every_call_says_so() } else { Ok(()) }
@@ -307,10 +307,9 @@ impl Sim {
 
     /// One transaction after another, without delay.
     fn go_on(&mut self) -> Result<(), String> {
-        let fenced = self.fenced || self.may_lose_id;
         for _ in 0..3 {
             match self.app.whole_transaction(&mut self.world, &TOPICS, self.partitions as usize) {
-                Err(_) if self.app.is_fatal() && fenced => return Ok(()),
+                Err(_) if self.app.is_fatal() => return self.check_fatal(),
                 other => other?,
             }
         }

@@ -19,4 +19,5 @@ mod sim;
 mod splits;
 mod time;
 mod timings;
+mod transactions;
 mod world;

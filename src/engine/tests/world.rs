@@ -149,6 +149,8 @@ pub(super) struct World {
     pub(super) runs: u64,
     timer_runs: (u64, u64),
     pub(super) requests: HashMap<i16, u64>,
+    /// Requests that were given up and acted upon all the same, later.
+    pub(super) zombies: HashMap<i16, u64>,
     pub(super) trace: Option<Vec<String>>,
     /// Changes answers on their way, length excluded.
     pub(super) tamper: Option<Tamper>,
@@ -187,6 +189,7 @@ impl World {
             runs: 0,
             timer_runs: (0, 0),
             requests: HashMap::new(),
+            zombies: HashMap::new(),
             trace: None,
             tamper: None,
             hanging: None,
@@ -241,13 +244,13 @@ impl World {
 
     /// Goes on to the next event or timer; `false` if there is none before `until`, which is the present then.
     fn step(&mut self, until: Instant) -> bool {
-        if self.woken.swap(false, Ordering::SeqCst) || !self.acc.signals.fall_asleep() {
+        let timer = self.engine.poll_timeout();
+        if self.woken.swap(false, Ordering::SeqCst) || !self.acc.signals.fall_asleep(timer) {
             self.acc.signals.woke_up();
             self.turn();
             return true;
         }
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let timer = self.engine.poll_timeout();
         let next = event.into_iter().chain(timer).min().filter(|at| *at <= until);
         self.now = next.map_or(until, |at| at.max(self.now));
         virtual_time::set(Some(self.now));
@@ -396,6 +399,9 @@ impl World {
         assert_eq!(u32::from_be_bytes(*length) as usize, frame.len(), "frame length");
         let api = i16::from_be_bytes([frame[0], frame[1]]);
         *self.requests.entry(api).or_insert(0) += 1;
+        if !wire.open {
+            *self.zombies.entry(api).or_insert(0) += 1;
+        }
         let version = i16::from_be_bytes([frame[2], frame[3]]);
         let mut reply = self.cluster.handle(self.now, node, conn.0, frame);
         if let Some(tamper) = self.tamper.as_mut().filter(|_| reply.bytes.len() > 4) {

@@ -1,13 +1,14 @@
 //! This library. `--outcome handle` (the default) drops each record's handle and asks the producer's counters at the end;
 //! `callback` counts outcomes in a callback for each record; `get` keeps every handle and looks at each.
 
-use compare::{Options, Payloads, SyncArm, run};
+use compare::{Latencies, Mode, Options, Payloads, Stopwatch, SyncArm, pace, run};
 use kafka_producer::{
     BytesSerializer, DeliveryFuture, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
@@ -82,6 +83,29 @@ impl SyncArm for Ours {
     }
 }
 
+/// From the moment a record was due to its callback.
+fn paced(ours: &Ours, rate: usize, options: &Options, payloads: &Payloads) {
+    let timed = |records: usize| {
+        let latencies = Arc::new(Mutex::new(Latencies::with_capacity(records)));
+        pace(rate, records, |n, due| {
+            let latencies = Arc::clone(&latencies);
+            let done = move |result| {
+                note(result);
+                latencies.lock().expect("nobody panics").add(due.elapsed());
+            };
+            let record = ours.record(payloads.value(n), payloads.key(n));
+            ours.producer.send_with(record, done).expect("the record enters");
+        });
+        ours.flush();
+        let mut latencies = latencies.lock().expect("nobody panics");
+        std::mem::take(&mut *latencies)
+    };
+    timed(options.warmup);
+    let watch = Stopwatch::start();
+    let latencies = timed(options.records);
+    watch.report(options, ours.errors(), Some(latencies));
+}
+
 fn main() {
     let options = Options::from_args();
     let payloads = Payloads::load(&options);
@@ -94,6 +118,9 @@ fn main() {
         Some(other) => panic!("unknown --outcome {other}"),
     };
     let ours = Ours { producer, topic: options.topic.clone(), outcome };
-    run(&ours, &options, &payloads);
+    match options.mode {
+        Mode::Paced(rate) => paced(&ours, rate, &options, &payloads),
+        Mode::Throughput | Mode::Sync => run(&ours, &options, &payloads),
+    }
     ours.producer.close().expect("close");
 }
