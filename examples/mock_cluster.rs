@@ -20,6 +20,7 @@ A Kafka cluster for tests and measurements, on 127.0.0.1.
   --topic NAME[:N]        create a topic with N partitions at the start; may be repeated
   --partitions N          partitions of topics created on demand (default 4)
   --version V             answer like Kafka 2.1, 2.8, 3.9 or 4.3 (default 4.3)
+  --transaction-version N the feature transaction.version: 1 or 2 (default as the version has it)
   --no-auto-create        Metadata requests create no topics
   --min-insync N          min.insync.replicas (default 1)
   --log-append-time       brokers stamp records with their own clock
@@ -37,6 +38,7 @@ struct Options {
     topics: Vec<(String, i32)>,
     partitions: i32,
     version: BrokerVersion,
+    transaction_version: Option<i16>,
     auto_create: bool,
     min_in_sync: usize,
     log_append_time: bool,
@@ -82,6 +84,9 @@ fn run(options: &Options) -> io::Result<()> {
         .max_message_bytes(options.max_message_bytes)
         .discard(options.discard)
         .verify(options.verify);
+    if let Some(level) = options.transaction_version {
+        builder = builder.transaction_version(level);
+    }
     for (name, partitions) in &options.topics {
         builder = builder.topic(name, *partitions);
     }
@@ -138,6 +143,7 @@ fn parse(args: Vec<String>) -> Result<Options, String> {
         topics: Vec::new(),
         partitions: 4,
         version: BrokerVersion::default(),
+        transaction_version: None,
         auto_create: true,
         min_in_sync: 1,
         log_append_time: false,
@@ -157,6 +163,7 @@ fn parse(args: Vec<String>) -> Result<Options, String> {
             "--topic" => o.topics.push(topic(&value()?)?),
             "--partitions" => o.partitions = number(&flag, &value()?)?,
             "--version" => o.version = value()?.parse()?,
+            "--transaction-version" => o.transaction_version = Some(number(&flag, &value()?)?),
             "--no-auto-create" => o.auto_create = false,
             "--min-insync" => o.min_in_sync = number(&flag, &value()?)?,
             "--log-append-time" => o.log_append_time = true,

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             reported.fetch_add(1, Ordering::Relaxed);
             println!("report      {metrics}");
         })
-        .on_event(move |event: &Event| match event {
+        .on_event(move |event| match event {
             Event::Connected { broker, took, .. } => println!("connected   {broker} within {took:?}"),
             Event::Retry { topic_partition, error: Some(error), .. } => {
                 heard.fetch_add(1, Ordering::Relaxed);

@@ -63,7 +63,7 @@ Sends records as fast as it can, or as told, and prints rate, latency and cost.
   --threads N                threads that send, sharing one producer (default 1)
   --keys N                   give each record one of N keys; otherwise none has a key
   --warmup-records N         a second line of results leaves out the first N records
-  --print-metrics            print the producer's counters at the end
+  --print-metrics            print the producer's metrics at the end
   --help                     this text
 
 Transactions are not there yet.";
@@ -416,11 +416,14 @@ fn print_cpu(records: u64, used: Option<Cpu>) {
 }
 
 fn print_metrics(producer: &Producer) {
-    println!("\n{:<30} Value", "Metric Name");
-    let metrics = format!("{:#?}", producer.metrics());
-    for (name, value) in metrics.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
-    {
-        println!("{name:<30} : {value}");
+    println!("\n{:<80} Value", "Metric Name");
+    for metric in &producer.metrics() {
+        let tags: Vec<String> = metric.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let name = format!("{}:{}:{{{}}}", metric.group, metric.name, tags.join(", "));
+        match metric.value.as_f64() {
+            Some(value) => println!("{name:<80} : {value:.3}"),
+            None => println!("{name:<80} : {:?}", metric.value),
+        }
     }
 }
 

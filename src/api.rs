@@ -1,4 +1,4 @@
-//! The producer as a trait, for programs that want to swap the real one for a mock.
+//! The producer as a trait, for programs that want to swap the real one for a mock, and the transaction guard over it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,11 @@ use crate::error::Error;
 use crate::metrics::MetricsSnapshot;
 use crate::partitioner::PartitionInfo;
 use crate::record::{ProducerRecord, RecordMetadata};
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
+
+mod guard;
+
+pub use guard::{CommitError, Transaction};
 
 /// What can be asked of a producer. Dyn-compatible: `Arc<dyn Producer<str, [u8]>>` works, and so do `&P`, `Arc<P>`
 /// and `Box<P>`.
@@ -64,6 +69,50 @@ pub trait Producer<K: ?Sized, V: ?Sized>: Send + Sync {
     /// # Errors
     /// Some records had to be failed.
     fn close_timeout(&self, timeout: Duration) -> Result<(), Error>;
+
+    /// Makes this the one producer with its `transactional.id`: fences those before it and waits until what they left open
+    /// has ended. Once, before the first transaction; blocks at most `max.block.ms`, and goes on when called again.
+    ///
+    /// # Errors
+    /// No `transactional.id`, not in time, or the brokers refuse it.
+    fn init_transactions(&self) -> Result<(), Error>;
+
+    /// Begins a transaction: what is sent from now on belongs to it. Asks no broker; waits, at most `max.block.ms`, only for
+    /// the abort of a dropped [`Transaction`].
+    ///
+    /// # Errors
+    /// Not initialised, one is open already, the last one has not ended, or the producer is unusable.
+    fn begin_transaction(&self) -> Result<(), Error>;
+
+    /// Makes the offsets of a consumer part of the transaction; none is no call at all. Blocks at most `max.block.ms`.
+    ///
+    /// # Errors
+    /// No transaction is open, the group is empty, or its coordinator refuses the offsets: then
+    /// [`requires_abort`](Error::requires_abort).
+    fn send_offsets_to_transaction(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error>;
+
+    /// Waits for the outcome of every record of the transaction, then commits it. Blocks at most `max.block.ms`.
+    ///
+    /// # Errors
+    /// [`requires_abort`](Error::requires_abort): records or offsets failed, nothing is committed; call
+    /// `abort_transaction`. [`Timeout`](crate::ErrorKind::Timeout): nobody knows yet; only this call may be made, again.
+    fn commit_transaction(&self) -> Result<(), Error>;
+
+    /// Aborts the transaction; records that have no outcome yet fail. Blocks at most `max.block.ms`.
+    ///
+    /// # Errors
+    /// No transaction is open, or the abort is not over in time: then only this call may be made, again.
+    fn abort_transaction(&self) -> Result<(), Error>;
+
+    /// What dropping a [`Transaction`] calls: aborts it without blocking and without a result. A producer that wraps
+    /// another one should forward it; by default it is `abort_transaction`, which blocks.
+    fn request_abort(&self) {
+        let _ = self.abort_transaction();
+    }
 
     /// Hands a record over; `done` runs on the callback thread with its outcome.
     ///
@@ -137,6 +186,28 @@ macro_rules! forward {
             }
             fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
                 (**self).close_timeout(timeout)
+            }
+            fn init_transactions(&self) -> Result<(), Error> {
+                (**self).init_transactions()
+            }
+            fn begin_transaction(&self) -> Result<(), Error> {
+                (**self).begin_transaction()
+            }
+            fn send_offsets_to_transaction(
+                &self,
+                offsets: &Offsets,
+                group: &ConsumerGroupMetadata,
+            ) -> Result<(), Error> {
+                (**self).send_offsets_to_transaction(offsets, group)
+            }
+            fn commit_transaction(&self) -> Result<(), Error> {
+                (**self).commit_transaction()
+            }
+            fn abort_transaction(&self) -> Result<(), Error> {
+                (**self).abort_transaction()
+            }
+            fn request_abort(&self) {
+                (**self).request_abort();
             }
         }
     )*};

@@ -30,6 +30,8 @@ struct Inner {
     retriable: bool,
     fatal: bool,
     requires_abort: bool,
+    /// Of the transaction that could not be committed.
+    failed_records: u64,
     attempts: Option<u32>,
     timings: Option<Timings>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
@@ -77,6 +79,8 @@ pub enum ErrorKind {
     Fenced,
     /// The transaction this record belonged to was aborted.
     TransactionAborted,
+    /// The transaction cannot be committed any more, only aborted; `source()` is the first thing that failed in it.
+    TransactionAbortable,
     /// Dropped by `purge()` before it was sent, or while in flight.
     Purged,
     /// A defect of this library, or a thread of it that died. The producer is unusable.
@@ -95,7 +99,8 @@ impl Error {
             may_have_been_written: false,
             retriable: false,
             fatal: matches!(kind, ErrorKind::Internal | ErrorKind::Fenced),
-            requires_abort: false,
+            requires_abort: kind == ErrorKind::TransactionAbortable,
+            failed_records: 0,
             attempts: None,
             timings: None,
             source: None,
@@ -134,6 +139,16 @@ impl Error {
 
     pub(crate) fn with_fatal(self, yes: bool) -> Self {
         self.edit(|e| e.fatal = yes)
+    }
+
+    /// The transaction cannot be committed any more, but another one may follow.
+    pub(crate) fn with_requires_abort(self, yes: bool) -> Self {
+        self.edit(|e| e.requires_abort = yes)
+    }
+
+    /// How many records of a transaction failed; `source` is then the first one's error.
+    pub(crate) fn with_failed_records(self, records: u64) -> Self {
+        self.edit(|e| e.failed_records = records)
     }
 
     pub(crate) fn with_source(self, source: impl Into<BoxError>) -> Self {
@@ -205,6 +220,11 @@ impl Error {
         self.0.requires_abort
     }
 
+    /// How many records of the transaction are known to have failed, if this says why it cannot be committed.
+    pub(crate) fn failed_records(&self) -> u64 {
+        self.0.failed_records
+    }
+
     /// Whether this producer cannot be used any more: close it and open a new one.
     pub fn is_fatal(&self) -> bool {
         self.0.fatal
@@ -260,6 +280,8 @@ impl fmt::Debug for Error {
             .field("broker", &e.broker)
             .field("may_have_been_written", &e.may_have_been_written)
             .field("retriable", &e.retriable)
+            .field("requires_abort", &e.requires_abort)
+            .field("fatal", &e.fatal)
             .field("attempts", &e.attempts)
             .field("timings", &e.timings)
             .field("source", &e.source.as_ref().map(ToString::to_string))

@@ -38,6 +38,10 @@
 //! * No call hangs: everything that waits has a deadline.
 //! * A stalled broker delays only its own partitions.
 //!
+//! # Transactions
+//! With a `transactional.id`, [`KafkaProducer::transaction`] begins one: a [`Transaction`] is committed as a whole, with the
+//! offsets of a consumer if need be, and aborts when it is dropped.
+//!
 //! # Threads
 //! `kafka-sender` owns every broker socket; `kafka-callbacks` runs callbacks; `kafka-connector` threads are short-lived;
 //! `kafka-monitor` runs reporters and the event listener, if there are any.
@@ -76,8 +80,9 @@ pub mod protocol;
 mod record;
 pub mod serializer;
 mod sync;
+mod transaction;
 
-pub use api::Producer;
+pub use api::{CommitError, Producer, Transaction};
 pub use config::{Acks, ProducerConfig, ProducerConfigBuilder};
 pub use delivery::{Callback, DeliveryFuture, SendAll, SendAllError};
 pub use error::{BoxError, Error, ErrorKind, Timings};
@@ -94,6 +99,7 @@ pub use serializer::{
     BooleanSerializer, BytesSerializer, DefaultSerializer, DoubleSerializer, FloatSerializer,
     IntegerSerializer, LongSerializer, Serializer, ShortSerializer, StringSerializer, VoidSerializer,
 };
+pub use transaction::{ConsumerGroupMetadata, OffsetAndMetadata, Offsets, OffsetsIter};
 
 /// The examples of README.md, compiled and run as tests.
 #[cfg(doctest)]
@@ -109,6 +115,11 @@ pub struct Testing;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/migration.md")]
 pub struct Migration;
+
+/// The examples of docs/transactions.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/transactions.md")]
+pub struct Transactions;
 
 /// The examples of docs/observability.md.
 #[cfg(doctest)]

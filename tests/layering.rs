@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["protocol"],
     &["sync", "clock"],
-    &["record", "error", "config", "metrics", "delivery"],
+    &["record", "error", "config", "metrics", "delivery", "transaction"],
     &["serializer", "partitioner", "interceptor"],
     &["api"],
     &["accumulator"],
@@ -34,6 +34,7 @@ const ONLY: &[(&str, &[&str])] = &[
             "error",
             "delivery",
             "metrics",
+            "transaction",
             "serializer",
             "partitioner",
             "api",

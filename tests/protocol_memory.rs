@@ -56,6 +56,7 @@ const DECODERS: &[(&str, Decode)] = decoders! {
     DeleteTopicsRequest DeleteTopicsResponse InitProducerIdRequest InitProducerIdResponse
     AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse
     EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
+    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
 };
 

@@ -39,7 +39,7 @@ use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, OnceLock, RwLock};
+use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
 use topics::TopicTable;
@@ -94,12 +94,17 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
+    /// No transaction is open. Looked at under a partition's lock: what got in before the sender looked at the partition
+    /// belongs to the transaction that ends, and nothing gets in after that.
+    shut: AtomicBool,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,
     availability_timeout: OnceLock<Duration>,
     /// Why there is no sender any more.
     dead: OnceLock<Error>,
     unseen: Mutex<UnseenLog>,
+    /// Batches that ended before the sender had them.
+    broken: AtomicU64,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
 }
@@ -113,7 +118,7 @@ struct UnseenLog {
 
 impl RecordAccumulator {
     pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        static NEXT_ID: ProcessCounter = ProcessCounter::new(1);
         let chunk_size =
             settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -138,10 +143,12 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             stalled: RwLock::default(),
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
             unseen: Mutex::new(UnseenLog::default()),
+            broken: AtomicU64::new(0),
             own: OnceLock::new(),
             settings,
         });
@@ -152,6 +159,12 @@ impl RecordAccumulator {
     /// Where callbacks go; set once, before the first record.
     pub(crate) fn set_callback_sink(&self, sink: CallbackSink) {
         let _ = self.callbacks.set(sink);
+    }
+
+    /// Whether records may enter, for a producer whose records belong to transactions. Shut before the flush that begins
+    /// the end of one.
+    pub(crate) fn let_in(&self, yes: bool) {
+        self.shut.store(!yes, Ordering::SeqCst);
     }
 
     /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.
@@ -241,6 +254,7 @@ impl RecordAccumulator {
         self.pool.close();
         self.unfinished.flush();
         self.signals.sweep();
+        cache::forget(self.id);
     }
 
     /// Records that entered and have no outcome.
@@ -364,6 +378,11 @@ impl RecordAccumulator {
         }
     }
 
+    /// How many batches ended before the sender had them; counted before their records are told.
+    pub(crate) fn broken_batches(&self) -> u64 {
+        self.broken.load(Ordering::SeqCst)
+    }
+
     fn learn_ratio(&self, entry: &PartitionEntry, batch: &Batch) {
         if self.sealer.compresses() && batch.raw_len > 0 {
             entry.observe_ratio(batch.body.len() as f32 / batch.raw_len as f32);
@@ -381,6 +400,7 @@ impl RecordAccumulator {
 
     /// Ends a batch that the sender has not taken.
     fn fail(&self, entry: &PartitionEntry, batch: &Batch, error: Error) {
+        self.broken.fetch_add(1, Ordering::SeqCst);
         let error = error.with_topic_partition(entry.tp.clone());
         self.end(entry, batch, Outcome::Failed { error, records: Box::default() });
     }
@@ -481,6 +501,10 @@ impl BatchOwner for RecordAccumulator {
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
+        if error.kind() == ErrorKind::TransactionAborted {
+            // Nothing is lost: whoever aborted the transaction wanted that.
+            return;
+        }
         self.metrics.records_failed_unseen.add(u64::from(records));
         let now = crate::clock::now();
         let mut unseen = self.unseen.lock();

@@ -63,11 +63,14 @@ pub(crate) struct Pending {
     pub(crate) hurried: Vec<u32>,
     /// Every partition with data: a flush began, memory ran out, the producer closes.
     pub(crate) sweep: bool,
+    /// Something is wanted of the transaction.
+    pub(crate) transaction: bool,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.partitions.is_empty() && self.topics.is_empty() && self.hurried.is_empty() && !self.sweep
+        let lists = self.partitions.is_empty() && self.topics.is_empty() && self.hurried.is_empty();
+        lists && !self.sweep && !self.transaction
     }
 }
 
@@ -169,6 +172,12 @@ impl Signals {
         self.wake();
     }
 
+    /// Look at what is wanted of the transaction.
+    pub(crate) fn transaction(&self) {
+        self.pending.lock().transaction = true;
+        self.wake();
+    }
+
     /// Wakes the sender if it sleeps.
     pub(crate) fn wake(&self) {
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
@@ -185,6 +194,7 @@ impl Signals {
         into.topics.append(&mut pending.topics);
         into.hurried.append(&mut pending.hurried);
         into.sweep |= std::mem::take(&mut pending.sweep);
+        into.transaction |= std::mem::take(&mut pending.transaction);
     }
 
     /// Sender: announces sleep until `until`, or until it is woken; `false` if there is something to look at first.

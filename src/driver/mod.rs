@@ -9,9 +9,11 @@
 //!
 //! Application threads reach it through [`Status`] (a leaf lock) and a queue of commands.
 
+mod attempts;
 mod callbacks;
 mod connect;
 mod monitor;
+mod resolve;
 mod sender;
 mod socket;
 mod status;
@@ -20,5 +22,6 @@ mod wait;
 pub(crate) use callbacks::Callbacks;
 pub(crate) use connect::SocketSettings;
 pub(crate) use monitor::{Listener, Monitor, Report};
+pub(crate) use resolve::{Lookup, Resolver};
 pub(crate) use sender::{Command, SenderHandle, start};
 pub(crate) use status::Status;

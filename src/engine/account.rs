@@ -41,10 +41,11 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn of(request: &InFlight) -> Self {
-        let api = match request.what {
+        let api = match &request.what {
             What::Produce { .. } => ApiKey::PRODUCE,
             What::Metadata { .. } => ApiKey::METADATA,
             What::InitProducerId => ApiKey::INIT_PRODUCER_ID,
+            What::Coordinator(errand) => errand.api(),
         };
         Self { api, version: request.version, bytes: request.bytes, sent: request.sent }
     }

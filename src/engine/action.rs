@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::transaction::Features;
 use crate::accumulator::Body;
 use crate::protocol::record::BATCH_HEADER_LEN;
 use crate::protocol::wire::Splice;
@@ -86,4 +87,5 @@ impl Frame {
 pub(crate) struct Peer {
     /// API key, lowest version, highest version.
     pub(crate) ranges: Vec<(i16, i16, i16)>,
+    pub(crate) features: Features,
 }

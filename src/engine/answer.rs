@@ -6,6 +6,7 @@ use super::Engine;
 use super::account::{Asked, retried};
 use super::node::{InFlight, NodeId, Sent, What};
 use super::parcel::Parcel;
+use super::transaction::soon;
 use super::verdict::{Answer, Facts, Proof, Verdict, judge};
 use crate::delivery::Outcome;
 use crate::error::{Error, ErrorKind};
@@ -51,6 +52,7 @@ impl Engine {
                 }
                 Err(problem) => self.unreadable(node, request, &problem),
             },
+            What::Coordinator(_) => self.coordinator_answered(node, request, frame, now),
             What::InitProducerId => match decode_response::<InitProducerIdRequest>(frame, version) {
                 Ok((_, answer)) => {
                     self.throttle(node, answer.throttle_time_ms, now);
@@ -63,7 +65,7 @@ impl Engine {
     }
 
     /// Puts the request back, so that it is counted as lost with the connection.
-    fn unreadable(
+    pub(super) fn unreadable(
         &mut self,
         node: NodeId,
         request: InFlight,
@@ -199,6 +201,7 @@ impl Engine {
         // If it expired before, its first outcome stays.
         acc.complete(&entry, &parcel.batch, Outcome::Delivered { base_offset, log_append_time });
         drop(parcel);
+        self.sent_in_transaction();
         self.evaluate(number, now);
     }
 
@@ -226,11 +229,13 @@ impl Engine {
         now: Instant,
     ) {
         let idempotent = self.settings.idempotent;
+        let transactional = self.transactions.is_some();
         let Some(partition) = self.partition(sent.partition) else { return };
         partition.lane.landed(&sent.parcel);
         sent.parcel.travels.come_back(now);
         let facts = Facts {
             idempotent,
+            transactional,
             several_records: sent.parcel.batch.records > 1,
             pinned: sent.parcel.pinned,
             first_in_line: partition.lane.is_first(&sent.parcel),
@@ -275,8 +280,14 @@ impl Engine {
                 }
             }
         }
-        let wait = self.settings.retry_backoff.after(parcel.attempts, &mut self.rng);
-        let spent = parcel.attempts > self.settings.retries;
+        let soon_again = answer == Answer::Code(ErrorCode::CONCURRENT_TRANSACTIONS);
+        let wait = if soon_again {
+            soon(parcel.attempts, &self.settings.retry_backoff, &mut self.rng)
+        } else {
+            self.settings.retry_backoff.after(parcel.attempts, &mut self.rng)
+        };
+        // What waits for the transaction before it did not fail.
+        let spent = parcel.attempts > self.settings.retries && !soon_again;
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
         if bump {

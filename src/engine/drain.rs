@@ -12,6 +12,7 @@ use super::lane::Gate;
 use super::metadata::TopicId;
 use super::node::{Link, NodeId, Sent, What};
 use super::parcel::Parcel;
+use super::transaction::May;
 use crate::accumulator::Load;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
@@ -146,6 +147,9 @@ impl Engine {
         if !self.ready_lane(number) {
             return Next::Nothing;
         }
+        if self.may_send(number) != May::Send {
+            return Next::Nothing;
+        }
         let Some(partition) = self.partition(number) else { return Next::Nothing };
         if partition.leader != Some(node) {
             return Next::Nothing;
@@ -181,6 +185,7 @@ impl Engine {
         parcel.attempts += 1;
         parcel.travels.leave(now);
         partition.lane.sent(&parcel);
+        self.sends_in_transaction(number);
         Next::Parcel(parcel)
     }
 
@@ -188,6 +193,9 @@ impl Engine {
     fn ready_lane(&mut self, number: u32) -> bool {
         if !self.settings.idempotent {
             return true;
+        }
+        if self.transactions.is_some() {
+            return self.ready_transactional_lane(number);
         }
         let Some(partition) = self.partitions.get_mut(number as usize).and_then(Option::as_deref_mut) else {
             return false;
@@ -213,11 +221,12 @@ impl Engine {
     fn send_produce(&mut self, id: NodeId, mut parcels: Vec<Sent>, now: Instant) {
         // Topics stand together in a request.
         parcels.sort_unstable_by(|a, b| self.tp_of(a).cmp(&self.tp_of(b)));
+        let newest = self.transactions.as_ref().map_or(i16::MAX, |t| t.max_produce_version());
         let nameless = parcels.iter().any(|sent| sent.topic_id == TopicId::default());
         let Some(connection) = self.nodes.get_mut(&id).and_then(|n| n.connection()) else {
             return self.fail_unsent(parcels, "the connection is gone");
         };
-        let mut version = connection.versions.produce.unwrap_or(0);
+        let mut version = connection.versions.produce.unwrap_or(0).min(newest);
         if version >= BY_ID && nameless && connection.versions.produce_min < BY_ID {
             version = BY_ID - 1;
         }
@@ -275,7 +284,8 @@ impl Engine {
         };
         let start = begin_request(&mut writer, &header)?;
         let timeout_ms = i32::try_from(self.settings.request_timeout.as_millis()).unwrap_or(i32::MAX);
-        let head = ProduceHead { transactional_id: None, acks: self.settings.acks, timeout_ms };
+        let transactional_id = self.transactions.as_ref().map(|t| t.id());
+        let head = ProduceHead { transactional_id, acks: self.settings.acks, timeout_ms };
         let same_topic = |a: &Sent, b: &Sent| {
             self.tp_of(a).map(|(topic, _)| topic) == self.tp_of(b).map(|(topic, _)| topic)
         };
@@ -288,7 +298,7 @@ impl Engine {
             for sent in topic {
                 let index = self.tp_of(sent).map_or(0, |(_, index)| index);
                 request.partition(index, sent.parcel.batch.wire_len())?;
-                batches.push(stamp(&sent.parcel));
+                batches.push(stamp(&sent.parcel, transactional_id.is_some()));
             }
             request.end_topic()?;
         }
@@ -308,7 +318,7 @@ enum Next {
 }
 
 /// The batch's header for this attempt. The same stamp makes the same bytes.
-fn stamp(parcel: &Parcel) -> StampedBatch {
+fn stamp(parcel: &Parcel, transactional: bool) -> StampedBatch {
     let batch = &parcel.batch;
     let header = BatchHeader {
         base_offset: 0,
@@ -316,7 +326,7 @@ fn stamp(parcel: &Parcel) -> StampedBatch {
         attributes: BatchAttributes {
             compression: batch.codec,
             timestamp_type: TimestampType::CreateTime,
-            transactional: false,
+            transactional,
             control: false,
         },
         last_offset_delta: parcel.records() - 1,

@@ -66,6 +66,8 @@ impl Engine {
         let error =
             history(&parcel, &partition.leaderless, error).with_topic_partition(partition.entry.tp.clone());
         let entry = partition.entry.clone();
+        // Before the outcome: who has seen it must not be able to commit.
+        let error = if parcel.ended { error } else { self.batch_fails(error, parcel.batch.records) };
         let outcome = if records.is_empty() {
             Outcome::Failed { error, records: Box::default() }
         } else {
@@ -82,6 +84,7 @@ impl Engine {
         }
         if parcel.pinned {
             partition.lane.doubtful();
+            self.batch_in_doubt();
         } else {
             partition.lane.dropped(parcel);
         }
@@ -109,6 +112,10 @@ impl Engine {
                     let error = caused(error.clone(), sent.parcel.last_error.clone());
                     let error = history(&sent.parcel, &partition.leaderless, error)
                         .with_topic_partition(partition.entry.tp.clone());
+                    let error = match self.transactions.as_deref_mut() {
+                        Some(transactions) => transactions.batch_fails(error, sent.parcel.batch.records),
+                        None => error,
+                    };
                     let outcome = Outcome::Failed { error, records: Box::default() };
                     self.acc.complete(&partition.entry, &sent.parcel.batch, outcome);
                 }
@@ -124,6 +131,9 @@ impl Engine {
             self.fatal = Some(error.clone());
             self.acc.metrics.tell(|| Event::Fatal { error: error.clone() });
         }
+        if let Some(t) = &self.transactions {
+            t.port.fatal(&error);
+        }
         self.fail_everything(&error);
     }
 
@@ -134,23 +144,29 @@ impl Engine {
 
     /// Ends every batch that is not in flight.
     pub(super) fn fail_everything(&mut self, error: &Error) {
-        let acc = self.acc.clone();
         for number in 0..self.partitions.len() as u32 {
             let Some(partition) = self.partition(number) else { continue };
             partition.queued = false;
-            let entry = partition.entry.clone();
-            let repeats = partition.lane.take_where(|_| true);
-            for parcel in repeats {
-                let error = certain(error.clone(), &parcel);
-                self.end(number, parcel, error, Vec::new());
-            }
-            while let Some(batch) = acc.take(&entry) {
-                let parcel = Parcel::new(batch, entry_deadline());
-                self.end(number, parcel, error.clone(), Vec::new());
-            }
+            self.fail_partition(number, error);
         }
         for node in self.nodes.values_mut() {
             node.ready.clear();
+        }
+    }
+
+    /// Ends every batch of a partition that is not in flight.
+    pub(super) fn fail_partition(&mut self, number: u32, error: &Error) {
+        let acc = self.acc.clone();
+        let Some(partition) = self.partition(number) else { return };
+        let entry = partition.entry.clone();
+        let repeats = partition.lane.take_where(|_| true);
+        for parcel in repeats {
+            let error = certain(error.clone(), &parcel);
+            self.end(number, parcel, error, Vec::new());
+        }
+        while let Some(batch) = acc.take(&entry) {
+            let parcel = Parcel::new(batch, entry_deadline());
+            self.end(number, parcel, error.clone(), Vec::new());
         }
     }
 

@@ -71,6 +71,17 @@ impl Identities {
         }
     }
 
+    /// For a transactional producer, whose ids come from its coordinator.
+    pub(crate) fn set(&mut self, given: Identity) {
+        self.current = Some(given);
+        self.stale = false;
+    }
+
+    /// Whether a new epoch is needed before a forgotten partition comes back.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
         if self.wanted && !self.in_flight { self.not_before } else { None }
     }

@@ -68,6 +68,11 @@ impl Lane {
         if self.retry.is_empty() { Gate::New } else { Gate::Retry }
     }
 
+    /// Whether nothing can be sent under the present identity.
+    pub(crate) fn needs_identity(&self) -> bool {
+        self.gate() == Gate::NeedsIdentity
+    }
+
     fn recovers(&self) -> bool {
         !self.retry.is_empty() || self.must_bump || self.gap.is_some()
     }

@@ -14,7 +14,7 @@ use crate::protocol::{ApiKey, Request, Writer};
 
 /// A connection attempt goes over several addresses, each with its own timeout; after this many the engine stops
 /// waiting for it and treats it as failed, as where name resolution hangs.
-const SETUP_PATIENCE: u32 = 2;
+pub(crate) const SETUP_PATIENCE: u32 = 2;
 
 /// Where any broker will do, the next one is tried after this part of the set-up timeout: 1.25 s by default.
 const PARALLEL_AFTER: u32 = 8;
@@ -24,6 +24,7 @@ impl Engine {
 
     /// The connection stands and the broker told its versions.
     pub(crate) fn handle_connected(&mut self, conn: ConnId, peer: Peer, now: Instant) {
+        self.note_features(peer.features);
         let node = self.conns.get(&conn).and_then(|id| self.nodes.get_mut(id));
         let since = node.as_ref().and_then(|n| match n.link {
             Link::Connecting { conn: c, since, .. } if c == conn => Some(since),
@@ -66,6 +67,7 @@ impl Engine {
         node.link = Link::Backoff { until: now + wait };
         self.acc.metrics.tell(|| Event::ConnectFailed { broker: node.broker(), error: error.clone() });
         self.last_trouble = Some(error);
+        self.coordinator_unreachable(id);
         // The partitions of this node may have moved.
         self.metadata.invalidate(now);
     }
@@ -164,8 +166,10 @@ impl Engine {
                 }
                 What::Metadata { .. } => self.metadata.failed(now, &mut self.rng),
                 What::InitProducerId => self.identity_failed(now),
+                What::Coordinator(errand) => self.errand_lost(&errand, &error, now),
             }
         }
+        self.coordinator_unreachable(id);
     }
 
     /// Requests that are overdue, attempts to connect that are given up, idle connections, retired nodes.
@@ -260,7 +264,7 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, id: NodeId, now: Instant) {
+    pub(super) fn connect(&mut self, id: NodeId, now: Instant) {
         let conn = ConnId(self.next_conn);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         self.next_conn += 1;

@@ -17,6 +17,7 @@
 //! drain.rs     which batches into which request        verdict.rs    what an answer means
 //! answer.rs    carrying out verdicts                   split.rs      batches that are too large
 //! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
+//! transaction/ transactions and their coordinators
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
 //! recycled.rs  lists that are used again
 //! account.rs   metrics, events, times
@@ -44,6 +45,7 @@ mod refresh;
 mod silence;
 mod split;
 mod stall;
+mod transaction;
 mod verdict;
 
 #[cfg(test)]
@@ -51,7 +53,9 @@ mod tests;
 
 pub(crate) use action::{Action, Address, ConnId, Frame, Peer};
 pub(crate) use backoff::Backoff;
+pub(crate) use links::SETUP_PATIENCE;
 pub(crate) use metadata::MetadataSettings;
+pub(crate) use transaction::{Features, TransactionPort, TransactionSettings};
 
 use crate::accumulator::{Pending, RecordAccumulator};
 use crate::clock;
@@ -64,6 +68,7 @@ use metadata::Metadata;
 use node::{Node, NodeId};
 use partition::{Partition, Timer};
 use recycled::Recycled;
+use transaction::Transactions;
 
 /// What the engine is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]
@@ -85,6 +90,7 @@ pub(crate) struct EngineSettings {
     pub(crate) metadata: MetadataSettings,
     pub(crate) allow_auto_create: bool,
     pub(crate) seed: u64,
+    pub(crate) transactional: Option<TransactionSettings>,
 }
 
 /// How far closing has come.
@@ -117,6 +123,7 @@ pub(crate) struct Engine {
     forgotten: Vec<u32>,
     timers: BTreeSet<Timer>,
     identities: Identities,
+    transactions: Option<Box<Transactions>>,
     answer: AnswerNotes,
     /// Why nothing can be sent any more.
     fatal: Option<Error>,
@@ -146,7 +153,9 @@ impl Engine {
         Self {
             nodes: nodes.collect(),
             metadata: Metadata::new(settings.metadata),
-            identities: Identities::new(settings.idempotent),
+            identities: Identities::new(settings.idempotent && settings.transactional.is_none()),
+            transactions: (settings.transactional.clone())
+                .map(|transactional| Box::new(Transactions::new(transactional, acc.clone()))),
             actions: VecDeque::new(),
             conns: HashMap::new(),
             next_conn: 0,
@@ -178,9 +187,11 @@ impl Engine {
         self.watch_silence(now);
         self.refresh_metadata(now);
         self.request_identity(now);
+        self.run_transactions(now);
         self.drain(now);
         // Draining may have used up the epochs, or found partitions without a leader.
         self.request_identity(now);
+        self.run_transactions(now);
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
         self.publish_loads(now);
@@ -208,7 +219,8 @@ impl Engine {
         let timer = self.timers.first().map(Timer::at);
         let links = self.nodes.values().flat_map(|node| self.link_events(node)).flatten();
         let links = links.filter(|at| self.is_ahead(*at)).min();
-        let events = [timer, links, self.next_wish(), self.next_idle_check, self.next_look()];
+        let transaction = self.transactions.as_ref().and_then(|t| t.next_due());
+        let events = [timer, links, self.next_wish(), self.next_idle_check, self.next_look(), transaction];
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
     }
 
@@ -228,6 +240,7 @@ impl Engine {
     pub(crate) fn begin_close(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
+            self.close_transactions();
         }
     }
 
@@ -237,7 +250,8 @@ impl Engine {
     }
 
     fn finish_if_closed(&mut self) {
-        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() {
+        let ending = self.transactions.as_ref().is_some_and(|t| t.is_ending());
+        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() && !ending {
             self.phase = Phase::Closed;
         }
     }
@@ -255,6 +269,9 @@ impl Engine {
     fn take_signals(&mut self, now: Instant) {
         let mut pending = std::mem::take(&mut self.pending);
         self.acc.signals.take(&mut pending);
+        if std::mem::take(&mut pending.transaction) {
+            self.take_transaction_calls();
+        }
         for topic in pending.topics.drain(..) {
             self.metadata.want(&topic, now);
         }

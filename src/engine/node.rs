@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::action::{Address, ConnId, Peer};
 use super::metadata::TopicId;
 use super::parcel::Parcel;
+use super::transaction::Errand;
 use crate::error::Error;
 use crate::protocol::messages::{InitProducerIdRequest, MetadataRequest, ProduceRequest};
 use crate::protocol::{ApiKey, Request, choose_version};
@@ -87,6 +88,12 @@ impl Versions {
         }
     }
 
+    /// The version of any API, no newer than `cap`; `None` where there is none in common.
+    pub(crate) fn pick<R: Request>(&self, cap: i16) -> Option<i16> {
+        let (_, min, max) = self.ranges.iter().find(|(key, ..)| *key == R::API_KEY.0)?;
+        choose_version(*R::VERSIONS.start()..=cap.min(*R::VERSIONS.end()), (*min, *max))
+    }
+
     /// What the broker said of an API, for messages.
     pub(crate) fn describe(&self, key: ApiKey) -> String {
         match self.ranges.iter().find(|(k, ..)| *k == key.0) {
@@ -119,6 +126,8 @@ pub(crate) enum What {
         full: bool,
     },
     InitProducerId,
+    /// A question about a transaction.
+    Coordinator(Box<Errand>),
 }
 
 /// A parcel in flight.
@@ -150,6 +159,12 @@ impl Node {
             Link::Up(connection) => Some(connection),
             Link::Idle | Link::Connecting { .. } | Link::Backoff { .. } => None,
         }
+    }
+
+    /// Whether an answer to batches is missing.
+    pub(crate) fn awaits_batches(&self) -> bool {
+        let Link::Up(connection) = &self.link else { return false };
+        connection.in_flight.iter().any(|request| matches!(request.what, What::Produce { .. }))
     }
 
     pub(crate) fn up(&self) -> Option<&Connection> {

@@ -10,6 +10,7 @@ use super::account::Leaderless;
 use super::lane::{Gate, Lane};
 use super::node::{NodeId, What};
 use super::parcel::Parcel;
+use super::transaction::May;
 use crate::accumulator::{PartitionEntry, Peek};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
@@ -68,6 +69,8 @@ enum Found {
     Later(Instant),
     /// It can send; what it has expires then.
     Ready(Instant),
+    /// It has something that no transaction will take.
+    Unwanted,
 }
 
 impl Engine {
@@ -123,9 +126,13 @@ impl Engine {
     /// Expires what is too old, and puts the partition into its leader's list if it can send.
     pub(super) fn evaluate(&mut self, number: u32, now: Instant) {
         self.expire(number, now);
-        let found = self.look(number, now);
+        let mut found = self.look(number, now);
+        if matches!(found, Found::Unwanted) {
+            self.drop_unsent(number);
+            found = Found::Nothing;
+        }
         let timer = match found {
-            Found::Nothing => None,
+            Found::Nothing | Found::Unwanted => None,
             Found::Later(at) | Found::Ready(at) => Some(at),
         };
         // What is late and could not be ended now, such as a batch that is being compressed, will be announced.
@@ -150,6 +157,12 @@ impl Engine {
         };
         let retry_until = partition.lane.retries().iter().map(|p| p.deadline).min();
         let Some(expiry) = queued_until.into_iter().chain(retry_until).min() else { return Found::Nothing };
+        match self.may_send(number) {
+            May::Send => {}
+            May::Wait => return Found::Later(expiry),
+            May::Drop => return Found::Unwanted,
+        }
+        let Some(partition) = self.partition(number) else { return Found::Nothing };
         match partition.lane.gate() {
             Gate::Wait => Found::Later(expiry),
             Gate::NeedsIdentity | Gate::Retry => match partition.backoff_until.filter(|at| *at > now) {
@@ -236,7 +249,7 @@ impl Engine {
         let late = |deadline: Instant| deadline <= now;
         let parcels = connection.in_flight.iter().filter_map(|request| match &request.what {
             What::Produce { parcels, .. } => Some(parcels),
-            What::Metadata { .. } | What::InitProducerId => None,
+            What::Metadata { .. } | What::InitProducerId | What::Coordinator(_) => None,
         });
         let deadlines = parcels.flatten().filter(|s| !s.parcel.ended).map(|s| s.parcel.deadline);
         connection.next_expiry = deadlines.filter(|at| !late(*at)).min();

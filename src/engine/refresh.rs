@@ -264,7 +264,10 @@ impl Engine {
             let partition = partitions.get(number as usize).and_then(Option::as_deref);
             partition.is_some_and(Partition::is_busy)
         };
-        let idle = self.metadata.take_idle(now, |topic| topic.partitions.iter().any(|p| busy(p.number)));
+        let members = self.transactions.as_ref().map(|t| t.members().clone()).unwrap_or_default();
+        let idle = self.metadata.take_idle(now, |topic| {
+            topic.partitions.iter().any(|p| busy(p.number) || members.contains(&p.number))
+        });
         for topic in idle {
             self.acc.forget_topic(&topic.entry.name);
             self.abandon(topic.partitions.iter().map(|p| p.number));

@@ -93,7 +93,7 @@ impl Engine {
             What::Produce { parcels, .. } => {
                 parcels.iter().filter_map(|sent| leader(sent.partition)).any(|leader| leader != node.id)
             }
-            What::Metadata { .. } | What::InitProducerId => false,
+            What::Metadata { .. } | What::InitProducerId | What::Coordinator(_) => false,
         })
     }
 }

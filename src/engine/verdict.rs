@@ -20,6 +20,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) idempotent: bool,
+    /// Epochs are not ours to raise, and what fails fails the transaction.
+    pub(crate) transactional: bool,
     /// It can be split.
     pub(crate) several_records: bool,
     /// An earlier attempt ended without proof.
@@ -63,11 +65,29 @@ pub(crate) fn judge(answer: Answer, facts: Facts) -> Verdict {
     match code {
         ErrorCode::NONE => Verdict::Delivered,
         ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Verdict::Duplicate,
+        // The transaction has a hole: only the next one can be whole.
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID
+            if facts.transactional && facts.first_in_line && !facts.pinned =>
+        {
+            fail(ErrorKind::Broker)
+        }
         ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID if facts.idempotent => {
             // Behind an unanswered batch this is only the echo of that one's failure. A pinned batch keeps its stamp:
             // a new one could double what an earlier attempt wrote.
             let bump = facts.first_in_line && !facts.pinned;
             Verdict::Retry { proof: Proof::Rejected, bump }
+        }
+        ErrorCode::PRODUCER_FENCED if facts.transactional => {
+            Verdict::Fail { kind: ErrorKind::Fenced, proof: Proof::Rejected, bump: false, fatal: true }
+        }
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED | ErrorCode::INVALID_PRODUCER_ID_MAPPING
+            if facts.transactional =>
+        {
+            let kind = match code {
+                ErrorCode::INVALID_PRODUCER_ID_MAPPING => ErrorKind::Broker,
+                _ => ErrorKind::Authorization,
+            };
+            Verdict::Fail { kind, proof: Proof::Rejected, bump: false, fatal: true }
         }
         ErrorCode::INVALID_PRODUCER_EPOCH => {
             let bump = facts.idempotent;
@@ -120,13 +140,19 @@ pub(crate) fn proof_of(code: ErrorCode) -> Proof {
 mod tests {
     use super::*;
 
-    const PLAIN: Facts =
-        Facts { idempotent: false, several_records: true, pinned: false, first_in_line: true };
+    const PLAIN: Facts = Facts {
+        idempotent: false,
+        transactional: false,
+        several_records: true,
+        pinned: false,
+        first_in_line: true,
+    };
     const IDEMPOTENT: Facts = Facts { idempotent: true, ..PLAIN };
 
     fn every_fact() -> impl Iterator<Item = Facts> {
-        (0..16).map(|bits| Facts {
-            idempotent: bits & 1 != 0,
+        (0..32).map(|bits| Facts {
+            idempotent: bits & 17 != 0,
+            transactional: bits & 16 != 0,
             several_records: bits & 2 != 0,
             pinned: bits & 4 != 0,
             first_in_line: bits & 8 != 0,
@@ -185,6 +211,27 @@ mod tests {
         assert!(!bump(Facts { pinned: true, ..IDEMPOTENT }));
         assert!(!bump(Facts { first_in_line: false, ..IDEMPOTENT }));
         assert!(matches!(judge(code, PLAIN), Verdict::Fail { .. }));
+    }
+
+    #[test]
+    fn in_a_transaction_no_epoch_is_raised_for_a_sequence_and_who_is_fenced_is_finished() {
+        let facts = Facts { transactional: true, ..IDEMPOTENT };
+        for code in [ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode::UNKNOWN_PRODUCER_ID] {
+            let fails =
+                |facts| matches!(judge(Answer::Code(code), facts), Verdict::Fail { fatal: false, .. });
+            assert!(fails(facts));
+            assert!(!fails(Facts { first_in_line: false, ..facts }), "the echo of another one's failure");
+        }
+        for code in [ErrorCode::PRODUCER_FENCED, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED] {
+            assert!(matches!(judge(Answer::Code(code), facts), Verdict::Fail { fatal: true, .. }));
+        }
+        for code in [
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::INVALID_TXN_STATE,
+            ErrorCode::TRANSACTION_ABORTABLE,
+        ] {
+            assert!(matches!(judge(Answer::Code(code), facts), Verdict::Fail { fatal: false, .. }));
+        }
     }
 
     #[test]

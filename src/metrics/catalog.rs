@@ -222,6 +222,9 @@ pub(super) const ABSENT: &[(&str, &str, &str)] = &[
     (PRODUCER, "reauthentication-latency-avg", NO_SASL),
     (PRODUCER, "reauthentication-latency-max", NO_SASL),
     (PRODUCER, "txn-prepare-time-ns-total", "two-phase commit (KIP-939) is not part of this library"),
+    (PRODUCER, "bufferpool-wait-time-total", "until Java 3.9; it is bufferpool-wait-time-ns-total"),
+    (PRODUCER, "iotime-total", "until Java 3.9; it is io-time-ns-total"),
+    (PRODUCER, "io-waittime-total", "until Java 3.9; it is io-wait-time-ns-total"),
     (APP_INFO, "commit-id", "a crate is known by its version"),
     ("plugins", "*", "plug-ins keep metrics of their own; no trait of this library registers any (KIP-877)"),
 ];

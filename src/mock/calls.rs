@@ -18,6 +18,16 @@ pub enum Operation {
     PartitionsFor,
     /// `close` and `close_timeout`.
     Close,
+    /// `init_transactions`.
+    InitTransactions,
+    /// `begin_transaction`.
+    BeginTransaction,
+    /// `send_offsets_to_transaction`.
+    SendOffsets,
+    /// `commit_transaction`.
+    CommitTransaction,
+    /// `abort_transaction`, and the abort that a dropped guard asks for.
+    AbortTransaction,
 }
 
 #[derive(Debug, Default)]

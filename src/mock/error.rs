@@ -42,6 +42,11 @@ impl MockError {
         Self(self.0.with_fatal(true))
     }
 
+    /// The transaction can only be aborted.
+    pub fn requires_abort(self) -> Self {
+        Self(self.0.with_requires_abort(true))
+    }
+
     /// The cause.
     pub fn source(self, source: impl Into<BoxError>) -> Self {
         Self(self.0.with_source(source))

@@ -98,6 +98,13 @@ impl PartitionLog {
         self.transactions.is_open(producer_id) && self.producers.epoch(producer_id) == Some(epoch)
     }
 
+    /// A transactional batch is about to be verified; `enrols` if that makes the partition part of the transaction.
+    pub(crate) fn verify(&mut self, batch: &RecordBatchView<'_>, enrols: bool) {
+        if let Ok(Some(stamp)) = stamp_of(batch) {
+            self.producers.verify(&stamp, enrols);
+        }
+    }
+
     /// The aborted transactions with records in `from..to`, as producer id and first offset.
     pub(crate) fn aborted_in(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
         self.transactions.aborted_in(from, to)
@@ -271,7 +278,9 @@ fn the_one_batch(bytes: &[u8]) -> Result<RecordBatchView<'_>, Rejection> {
     if bytes.is_empty() {
         return Err(Rejection::new(ErrorCode::INVALID_RECORD, "no record batch"));
     }
-    let (batch, rest) = RecordBatchView::parse(bytes).map_err(|e| reject(&e))?;
+    // Bytes that are not a whole batch are none to Kafka, whatever is wrong with them.
+    let not_one = |e: BatchError| Rejection { code: ErrorCode::INVALID_RECORD, ..reject(&e) };
+    let (batch, rest) = RecordBatchView::parse(bytes).map_err(not_one)?;
     if rest.is_empty() {
         Ok(batch)
     } else {

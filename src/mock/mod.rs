@@ -49,6 +49,7 @@ mod journal;
 mod log;
 mod producer;
 mod producer_state;
+mod producer_transactions;
 mod server;
 mod sink;
 pub(crate) mod state;
@@ -73,5 +74,7 @@ pub use transactions::TransactionInfo;
 pub use versions::BrokerVersion;
 
 /// The engine's simulation drives the cluster in virtual time.
+#[cfg(test)]
+pub(crate) use coordinator::Key;
 #[cfg(test)]
 pub(crate) use state::{ClusterOptions, ClusterState, Then};

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::calls::{Calls, Operation};
+use super::producer_transactions::Transactions;
 use crate::api::Producer;
 use crate::clock;
 use crate::delivery::{
@@ -21,6 +22,7 @@ use crate::partitioner::{
 use crate::record::{ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
 use crate::sync::{Arc, Mutex, Weak};
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A [`Producer`] for unit tests: no broker, no thread, no waiting.
 ///
@@ -51,7 +53,7 @@ use crate::sync::{Arc, Mutex, Weak};
 /// a topic made with [`topic`](Self::topic) is refused. Others go where the partitioner says, or by the key's bytes as with
 /// the default partitioner, if there are [`serializers`](Self::serializers); else to partition 0, which also stands for the
 /// sticky choice. A topic that was not made has one partition, and takes any that a record names. `flush` and `close`
-/// acknowledge what is pending.
+/// acknowledge what is pending, as `commit_transaction` does; an abort fails it.
 ///
 /// Callbacks run on the thread that ends the record (in `send`, `complete_next`, `flush` and so on), and a panic in one
 /// goes through to it, so that assertions in callbacks count. There is no batching, no linger, no memory limit, and
@@ -63,17 +65,25 @@ pub struct MockProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     topics: HashMap<String, Vec<PartitionInfo>>,
     serializers: Option<Serializers<K, V>>,
     partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
-    state: Mutex<State<K, V>>,
+    pub(super) state: Mutex<State<K, V>>,
 }
 
 type Serializers<K, V> = (Box<dyn Serializer<K>>, Box<dyn Serializer<V>>);
 
-struct State<K: ?Sized + 'static, V: ?Sized + 'static> {
+pub(super) struct State<K: ?Sized + 'static, V: ?Sized + 'static> {
     sent: Vec<Arc<ProducerRecord<'static, K, V>>>,
-    pending: VecDeque<Arc<BatchCompletion>>,
+    pending: VecDeque<Pending>,
     next_offsets: HashMap<TopicPartition, i64>,
     calls: Calls,
+    pub(super) transactions: Transactions<K, V>,
     closed: bool,
+}
+
+/// A record without outcome.
+struct Pending {
+    batch: Arc<BatchCompletion>,
+    /// It belongs to the open transaction.
+    transactional: bool,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
@@ -83,6 +93,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
             pending: VecDeque::new(),
             next_offsets: HashMap::new(),
             calls: Calls::default(),
+            transactions: Transactions::default(),
             closed: false,
         };
         Self {
@@ -203,27 +214,34 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         self.state.lock().closed
     }
 
+    /// What `metrics` shows from now on, for code that acts on metrics; `None` goes back to what was counted.
+    pub fn set_metrics(&self, shown: impl Into<Option<MetricsSnapshot>>) {
+        *self.owner.shown.lock() = shown.into();
+    }
+
     /// How often `operation` was called, failed calls included.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.state.lock().calls.count(operation)
     }
 
-    /// Forgets what was sent, and fails what is pending with [`Purged`](ErrorKind::Purged). Offsets go on; injected
-    /// errors stay.
+    /// Forgets what was sent and committed, and fails what is pending with [`Purged`](ErrorKind::Purged). Offsets go on;
+    /// injected errors and an open transaction stay.
     pub fn clear(&self) {
-        self.state.lock().sent.clear();
         self.fail_pending(ErrorKind::Purged, "cleared in the mock");
+        let mut state = self.state.lock();
+        state.sent.clear();
+        state.transactions.clear();
     }
 
     fn end_next(&self, failure: Option<Error>) -> bool {
         // Not in the `let else`: its lock would last until the callbacks had run.
         let oldest = self.state.lock().pending.pop_front();
-        let Some(batch) = oldest else { return false };
-        self.end(&batch, failure);
+        let Some(pending) = oldest else { return false };
+        self.end(&pending, failure);
         true
     }
 
-    fn end(&self, batch: &Arc<BatchCompletion>, failure: Option<Error>) {
+    fn end(&self, Pending { batch, transactional }: &Pending, failure: Option<Error>) {
         let tp = batch.topic_partition();
         let (outcome, counter) = match failure {
             Some(error) => {
@@ -231,6 +249,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
                     Some(_) => error,
                     None => error.with_topic_partition(tp.clone()),
                 };
+                if *transactional {
+                    self.state.lock().transactions.record_failed(&error);
+                }
                 (Outcome::Failed { error, records: Box::default() }, &self.owner.metrics.records_failed)
             }
             None => {
@@ -249,20 +270,20 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
     }
 
     /// Those pending now: a callback may send more.
-    fn complete_all(&self) {
+    pub(super) fn complete_all(&self) {
         for _ in 0..self.pending() {
             self.complete_next();
         }
     }
 
-    fn fail_pending(&self, kind: ErrorKind, message: &str) {
+    pub(super) fn fail_pending(&self, kind: ErrorKind, message: &str) {
         for _ in 0..self.pending() {
             self.fail_next(Error::new(kind, message));
         }
     }
 
     /// Counts the call; `Err` if the producer is closed or the test wants the call to fail.
-    fn call(&self, operation: Operation) -> Result<(), Error> {
+    pub(super) fn call(&self, operation: Operation) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.calls.begin(operation)?;
         if state.closed && operation != Operation::Close {
@@ -277,6 +298,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         V: ToOwned<Owned: Into<Box<V>>>,
     {
         self.call(Operation::Send)?;
+        self.state.lock().transactions.check_send()?;
         let mut record = record.into_owned();
         let (partition, facts) = self.place(&mut record)?;
         let tp = TopicPartition::new(record.topic(), partition);
@@ -289,14 +311,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
         if state.closed {
             return Err(Error::new(ErrorKind::Closed, "the producer was closed meanwhile"));
         }
-        state.sent.push(Arc::new(record));
+        state.transactions.check_send()?;
+        let record = Arc::new(record);
+        let transactional = state.transactions.entered(&record);
+        state.sent.push(record);
+        let pending = Pending { batch, transactional };
         if !self.auto {
-            state.pending.push_back(batch);
+            state.pending.push_back(pending);
             return Ok(handle);
         }
         let failure = state.calls.record_failure();
         drop(state);
-        self.end(&batch, failure);
+        self.end(&pending, failure);
         Ok(handle)
     }
 
@@ -407,11 +433,16 @@ where
     }
 
     fn metrics(&self) -> MetricsSnapshot {
-        MetricsSnapshot { records_pending: self.pending() as u64, ..self.owner.metrics.snapshot() }
+        let shown = self.owner.shown.lock().clone();
+        shown.unwrap_or_else(|| MetricsSnapshot {
+            records_pending: self.pending() as u64,
+            ..self.owner.metrics.snapshot()
+        })
     }
 
     fn close(&self) -> Result<(), Error> {
         self.call(Operation::Close)?;
+        self.abort_open();
         let before = std::mem::replace(&mut self.state.lock().closed, true);
         self.complete_all();
         if !before {
@@ -428,6 +459,34 @@ where
 
     fn close_timeout(&self, _: Duration) -> Result<(), Error> {
         self.close()
+    }
+
+    fn init_transactions(&self) -> Result<(), Error> {
+        self.init()
+    }
+
+    fn begin_transaction(&self) -> Result<(), Error> {
+        self.begin()
+    }
+
+    fn send_offsets_to_transaction(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error> {
+        self.add_offsets(offsets, group)
+    }
+
+    fn commit_transaction(&self) -> Result<(), Error> {
+        self.commit()
+    }
+
+    fn abort_transaction(&self) -> Result<(), Error> {
+        self.abort()
+    }
+
+    fn request_abort(&self) {
+        self.abort_dropped();
     }
 }
 
@@ -453,6 +512,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> fmt::Debug for MockProducer<K, V>
 #[derive(Default)]
 struct Owner {
     metrics: Metrics,
+    /// What a test wants to be shown instead.
+    shown: Mutex<Option<MetricsSnapshot>>,
 }
 
 impl BatchOwner for Owner {

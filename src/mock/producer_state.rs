@@ -2,7 +2,7 @@
 //!
 //! Owned by one [`PartitionLog`](super::log::PartitionLog); runs under whatever lock guards that log; takes none. Must
 //! not know how a producer assigns sequences: everything is derived from the batches that arrive. KIP-98 (sequences),
-//! KIP-360 (unknown producers, epoch bumps).
+//! KIP-360 (unknown producers, epoch bumps), KIP-890 (what was not yet verified comes first).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -50,6 +50,9 @@ pub(crate) enum SequenceError {
 #[derive(Debug, Default)]
 pub(crate) struct ProducerStates {
     by_id: HashMap<i64, Producer>,
+    /// By producer id: epoch and lowest sequence of the batches that had to be verified since the last append. A later
+    /// batch must not overtake one that could not be verified.
+    verifying: HashMap<i64, (i16, i32)>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,11 @@ struct Remembered {
 impl ProducerStates {
     /// Judges a batch; changes nothing. `strict_unknown` is what brokers before 2.5 did with an unknown producer id.
     pub(crate) fn check(&self, stamp: &Stamp, strict_unknown: bool) -> Result<Decision, SequenceError> {
+        // Whatever the epochs: a real broker does not look at them here.
+        let lowest = self.verifying.get(&stamp.producer_id);
+        if let Some(&(_, expected)) = lowest.filter(|(_, lowest)| stamp.base_sequence > *lowest) {
+            return Err(SequenceError::OutOfOrder { expected });
+        }
         let Some(producer) = self.by_id.get(&stamp.producer_id) else {
             return if strict_unknown && stamp.base_sequence != 0 {
                 Err(SequenceError::UnknownProducer)
@@ -94,8 +102,23 @@ impl ProducerStates {
         }
     }
 
+    /// A batch has to be verified before it begins a transaction here. `from_zero`: without a batch of this epoch,
+    /// only sequence 0 will do.
+    pub(crate) fn verify(&mut self, stamp: &Stamp, from_zero: bool) {
+        let known = self.by_id.get(&stamp.producer_id);
+        let known = known.is_some_and(|p| p.epoch == stamp.epoch && !p.batches.is_empty());
+        let sequence = if from_zero && !known { 0 } else { stamp.base_sequence };
+        let lowest = self.verifying.entry(stamp.producer_id).or_insert((stamp.epoch, sequence));
+        if stamp.epoch > lowest.0 {
+            *lowest = (stamp.epoch, sequence);
+        } else if stamp.epoch == lowest.0 {
+            lowest.1 = lowest.1.min(sequence);
+        }
+    }
+
     /// Remembers a batch that [`check`](Self::check) allowed and that was appended at `base_offset`.
     pub(crate) fn remember(&mut self, stamp: &Stamp, base_offset: i64, log_append_time: Option<i64>) {
+        self.verifying.remove(&stamp.producer_id);
         let producer = self
             .by_id
             .entry(stamp.producer_id)
@@ -122,6 +145,7 @@ impl ProducerStates {
 
     /// A marker tells of an epoch too; a new one starts its sequences at 0.
     pub(crate) fn end_transaction(&mut self, producer_id: i64, epoch: i16) {
+        self.verifying.remove(&producer_id);
         let producer =
             self.by_id.entry(producer_id).or_insert_with(|| Producer { epoch, batches: VecDeque::new() });
         if producer.epoch != epoch {
@@ -137,6 +161,7 @@ impl ProducerStates {
 
     pub(crate) fn clear(&mut self) {
         self.by_id.clear();
+        self.verifying.clear();
     }
 }
 
@@ -206,6 +231,26 @@ mod tests {
         assert_eq!(states.check(&stamp(9, 0, 77, 1), false), Ok(Decision::Append));
         assert_eq!(states.check(&stamp(9, 0, 77, 1), true), Err(SequenceError::UnknownProducer));
         assert_eq!(states.check(&stamp(9, 0, 0, 1), true), Ok(Decision::Append));
+    }
+
+    #[test]
+    fn nothing_overtakes_what_waits_for_its_verification() {
+        let mut states = ProducerStates::default();
+        states.verify(&stamp(1, 0, 5, 5), false);
+        states.verify(&stamp(1, 0, 10, 5), false);
+        assert_eq!(states.check(&stamp(1, 0, 10, 5), false), Err(SequenceError::OutOfOrder { expected: 5 }));
+        append(&mut states, stamp(1, 0, 5, 5), 0);
+        append(&mut states, stamp(1, 0, 10, 5), 5);
+        // The next transaction of the same epoch goes on.
+        states.end_transaction(1, 0);
+        states.verify(&stamp(1, 0, 15, 1), true);
+        append(&mut states, stamp(1, 0, 15, 1), 11);
+        // One of a new epoch begins at 0.
+        states.end_transaction(1, 1);
+        states.verify(&stamp(1, 1, 3, 1), true);
+        assert_eq!(states.check(&stamp(1, 1, 3, 1), false), Err(SequenceError::OutOfOrder { expected: 0 }));
+        append(&mut states, stamp(1, 1, 0, 3), 13);
+        append(&mut states, stamp(1, 1, 3, 1), 16);
     }
 
     #[test]

@@ -64,12 +64,12 @@ impl Shared {
             let event = self.state.lock().next_event(clock::now());
             let until = event.map_or(deadline, |at| at.min(deadline));
             let mut changes = self.changes.lock();
-            let mut late = false;
+            let mut late = until <= clock::now();
             while *changes == seen && !late {
                 late = self.changed.wait_until(&mut changes, until).timed_out();
             }
-            if late && until == deadline && *changes == seen {
-                drop(changes);
+            drop(changes);
+            if late && until == deadline {
                 return condition();
             }
         }

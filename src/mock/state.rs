@@ -127,7 +127,7 @@ pub(crate) struct ClusterState {
     pub(crate) journal: Journal,
     /// Without the connections, which the caller counts.
     pub(crate) stats: ClusterStats,
-    pub(super) coordinators: Coordinators,
+    pub(crate) coordinators: Coordinators,
     pub(super) wall_ms: i64,
     pub(super) next_producer: ProducerIds,
     /// Rises with each change of a feature.

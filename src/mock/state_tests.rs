@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::mock::Fault;
+use crate::mock::coordinator::{Key, TransactionState};
 use crate::protocol::Request;
+use crate::protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
 use crate::protocol::messages::metadata::MetadataRequestTopic;
 use crate::protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use crate::protocol::record::{BatchAttributes, BatchHeader};
@@ -90,6 +92,53 @@ fn a_version_that_was_not_offered_ends_the_connection() {
     assert!(state.violations()[0].contains("Produce"));
 }
 
+fn init() -> InitProducerIdRequest {
+    InitProducerIdRequest {
+        transactional_id: Some("id".to_owned()),
+        transaction_timeout_ms: 1000,
+        ..Default::default()
+    }
+}
+
+fn add(producer_epoch: i16) -> AddPartitionsToTxnRequest {
+    AddPartitionsToTxnRequest {
+        transactional_id: "id".to_owned(),
+        producer_id: 1000,
+        producer_epoch,
+        topics: vec![AddPartitionsToTxnTopic { name: "t".to_owned(), partitions: vec![0] }],
+    }
+}
+
+fn end(producer_epoch: i16) -> EndTxnRequest {
+    EndTxnRequest { transactional_id: "id".to_owned(), producer_id: 1000, producer_epoch, committed: true }
+}
+
+#[test]
+fn timeouts_and_markers_come_with_virtual_time() {
+    let mut state = cluster();
+    state.options.transaction_version = Some(1);
+    state.options.marker_delay = Duration::from_secs(5);
+    let start = crate::clock::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let node = state.coordinator(Key::Transaction("id"), start).unwrap();
+    let status = |state: &ClusterState| state.transaction("id").map(|t| (t.state, t.epoch)).unwrap();
+    state.handle(start, node, 1, &frame(&init(), 4));
+    assert_eq!(state.next_event(start), None);
+    state.handle(at(10), node, 1, &frame(&add(0), 3));
+    assert_eq!(state.next_event(at(10)), Some(at(1010)));
+    state.advance(at(1009));
+    assert_eq!(status(&state), (TransactionState::Ongoing, 0));
+    // Whatever comes next finds the transaction aborted, and its owner fenced.
+    state.handle(at(1010), 1, 2, &frame(&produce(), 9));
+    assert_eq!(status(&state), (TransactionState::PrepareAbort, 1));
+    assert_eq!(state.next_event(at(1010)), Some(at(6010)));
+    state.advance(at(6010));
+    assert_eq!(status(&state), (TransactionState::CompleteAbort, 1));
+    assert_eq!(state.next_event(at(6010)), None);
+    state.handle(at(6011), node, 1, &frame(&end(0), 3));
+    assert_eq!(status(&state), (TransactionState::CompleteAbort, 1));
+}
+
 #[test]
 fn no_bytes_make_it_panic_and_it_answers_on_afterwards() {
     let topic = MetadataRequestTopic { name: Some("t".to_owned()), ..Default::default() };
@@ -105,6 +154,14 @@ fn no_bytes_make_it_panic_and_it_answers_on_afterwards() {
         frame(&ListOffsetsRequest::default(), 6),
         frame(&ApiVersionsRequest::default(), 3),
         frame(&DescribeClusterRequest::default(), 1),
+        frame(&FindCoordinatorRequest { coordinator_keys: vec!["id".to_owned()], ..Default::default() }, 4),
+        frame(&init(), 4),
+        frame(&add(0), 3),
+        frame(&AddOffsetsToTxnRequest { group_id: "g".to_owned(), ..Default::default() }, 3),
+        frame(&TxnOffsetCommitRequest { group_id: "g".to_owned(), ..Default::default() }, 5),
+        frame(&end(0), 5),
+        frame(&OffsetCommitRequest::default(), 8),
+        frame(&OffsetFetchRequest::default(), 8),
     ];
     let now = crate::clock::now();
     let mut state = cluster();

@@ -156,6 +156,11 @@ impl BrokerVersion {
         (self >= Self::V4_3).then_some(0..=2)
     }
 
+    /// Brokers from 3.6 on ask the coordinator whether a partition is part of the transaction (KIP-890).
+    pub(crate) fn verifies_transactions(self) -> bool {
+        self >= Self::V3_9
+    }
+
     /// Brokers before 2.5 refuse an unknown producer id that does not start at sequence 0 (KIP-360).
     pub(crate) fn refuses_unknown_producers(self) -> bool {
         self < Self::V2_8

@@ -1,14 +1,16 @@
 //! Putting a producer together.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::lifecycle::close_all;
 use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
-use crate::driver::{Callbacks, Listener, Monitor, Report, SenderHandle, Status, start};
-use crate::engine::Engine;
+use crate::driver::{Callbacks, Listener, Lookup, Monitor, Report, Resolver, SenderHandle, Status, start};
+use crate::engine::{Engine, TransactionPort};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::{Event, Metrics, MetricsSnapshot};
@@ -24,6 +26,7 @@ pub struct KafkaProducerBuilder<K: ?Sized + 'static, V: ?Sized + 'static> {
     value: Box<dyn Serializer<V>>,
     partitioner: Option<Box<dyn TypedPartitioner<K, V>>>,
     interceptors: Vec<Box<dyn Interceptor<K, V>>>,
+    lookup: Option<Arc<Lookup>>,
     listener: Option<Listener>,
     reports: Vec<Report>,
 }
@@ -40,6 +43,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             value,
             partitioner: None,
             interceptors: Vec::new(),
+            lookup: None,
             listener: None,
             reports: Vec::new(),
         }
@@ -60,8 +64,40 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         self
     }
 
+    /// Asks `lookup` for the addresses of every broker, bootstrap or from the metadata, instead of the system's resolver:
+    /// for a tunnel, ports that are mapped, a name server of your own, tests. It is given host and port as the
+    /// configuration or the broker has them, and all addresses that it returns are tried in turn, with their ports.
+    ///
+    /// # Blocking
+    /// It runs on `kafka-connector` threads and may take its time: only the broker that it was asked for waits, and it is
+    /// not asked for that broker again meanwhile. A panic counts as an error.
+    ///
+    /// ```
+    /// use kafka_producer::mock::MockCluster;
+    /// use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
+    /// use std::net::SocketAddr;
+    ///
+    /// # let cluster = MockCluster::start(1)?;
+    /// # let port: u16 = cluster.bootstrap_servers().rsplit(':').next().unwrap().parse()?;
+    /// // The cluster calls itself kafka.internal, and is reached through a tunnel on this machine.
+    /// let config = ProducerConfig::new(&format!("kafka.internal:{port}"))?;
+    /// let producer = KafkaProducer::<str, [u8]>::builder(config, StringSerializer, BytesSerializer)
+    ///     .resolver(|_host, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]))
+    ///     .build()?;
+    /// producer.send(ProducerRecord::new("orders", b"created"))?.get()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(
+        mut self,
+        lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.lookup = Some(Arc::new(lookup));
+        self
+    }
+
     /// Calls `listener` with what the producer does and meets: connections, requests, retries, throttling, leaders,
-    /// failures. Replaces one that was set before. Write the closure's argument with its type: `|event: &Event|`.
+    /// failures. Replaces one that was set before.
     ///
     /// It runs on a thread of its own (`kafka-monitor`), never on the one that sends. Up to 1024 events wait for it; what
     /// comes beyond that is dropped and counted ([`MetricsSnapshot::events_dropped`]). Panics are logged. There, `send`
@@ -111,13 +147,16 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         }
         let threads = self.configure().and_then(|()| {
             let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
-            Threads::start(&config, adaptive, self.listener.take(), std::mem::take(&mut self.reports))
+            let resolver = self.lookup.take().map_or_else(Resolver::default, Resolver::new);
+            let reports = std::mem::take(&mut self.reports);
+            Threads::start(&config, adaptive, resolver, self.listener.take(), reports)
         });
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
-        let Threads { acc, status, sender, callbacks, monitor } = threads.inspect_err(|_| {
-            close_all(&*self.key, &*self.value, self.partitioner.as_deref());
-            interceptors.close();
-        })?;
+        let Threads { acc, status, sender, callbacks, transactions, monitor } =
+            threads.inspect_err(|_| {
+                close_all(&*self.key, &*self.value, self.partitioner.as_deref());
+                interceptors.close();
+            })?;
         let plain = is_plain::<K>() && is_plain::<V>();
         Ok(KafkaProducer {
             trusted: plain && self.key.is_trusted() && self.value.is_trusted(),
@@ -138,6 +177,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             monitor,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),
+            transactions,
         })
     }
 
@@ -168,6 +208,7 @@ struct Threads {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
+    transactions: Option<Arc<TransactionPort>>,
     monitor: Option<Monitor>,
 }
 
@@ -175,6 +216,7 @@ impl Threads {
     fn start(
         config: &ProducerConfig,
         adaptive: bool,
+        resolver: Resolver,
         listener: Option<Listener>,
         reports: Vec<Report>,
     ) -> Result<Self, Error> {
@@ -189,8 +231,10 @@ impl Threads {
         acc.set_callback_sink(callbacks.sink());
         let monitor = Monitor::start(&acc, listener, reports)?;
         let engine = Engine::new(settings::engine(config, &client_id), acc.clone());
-        let sender = start(engine, acc.clone(), status.clone(), settings::sockets(config, &client_id))?;
-        Ok(Self { acc, status, sender, callbacks, monitor })
+        let transactions = engine.transaction_port();
+        let sockets = settings::sockets(config, &client_id, resolver);
+        let sender = start(engine, acc.clone(), status.clone(), sockets)?;
+        Ok(Self { acc, status, sender, callbacks, transactions, monitor })
     }
 }
 

@@ -166,7 +166,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         self.interceptors.close();
     }
 
-    fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
+    pub(super) fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
         if !on_callback_thread(self.acc.id) {
             return Ok(());
         }

@@ -4,6 +4,7 @@ mod builder;
 mod lifecycle;
 mod road;
 mod settings;
+mod transactions;
 
 pub use builder::KafkaProducerBuilder;
 
@@ -15,6 +16,7 @@ use crate::api::{Producer, send_each};
 use crate::config::ProducerConfig;
 use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_callback_thread};
 use crate::driver::{Callbacks, Monitor, SenderHandle, Status};
+use crate::engine::TransactionPort;
 use crate::error::Error;
 use crate::interceptor::Interceptors;
 use crate::metrics::MetricsSnapshot;
@@ -23,6 +25,7 @@ use crate::record::{ProducerRecord, RecordMetadata};
 use crate::serializer::{DefaultSerializer, Role, Serializer, check_exactly};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A Kafka producer: sends records from any number of threads, in batches, on threads of its own.
 ///
@@ -76,6 +79,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     monitor: Option<Monitor>,
     close_called: AtomicBool,
     plug_ins_closed: AtomicBool,
+    /// With a `transactional.id`.
+    transactions: Option<Arc<TransactionPort>>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
@@ -139,7 +144,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     ///
     /// # Errors
     /// The record did not enter: closed, wrong topic or partition, too large, not serializable, metadata or memory not
-    /// there in time.
+    /// there in time; with a `transactional.id` also if no transaction is open, or the open one has failed.
     #[inline]
     pub fn send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
         self.send_within(record, self.max_block, |_| {})
@@ -247,6 +252,28 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Producer<K, V> for KafkaProducer<
     }
     fn close_timeout(&self, timeout: Duration) -> Result<(), Error> {
         Self::close_timeout(self, timeout)
+    }
+    fn init_transactions(&self) -> Result<(), Error> {
+        Self::init_transactions(self)
+    }
+    fn begin_transaction(&self) -> Result<(), Error> {
+        Self::begin_transaction(self)
+    }
+    fn send_offsets_to_transaction(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Error> {
+        Self::send_offsets_to_transaction(self, offsets, group)
+    }
+    fn commit_transaction(&self) -> Result<(), Error> {
+        Self::commit_transaction(self)
+    }
+    fn abort_transaction(&self) -> Result<(), Error> {
+        Self::abort_transaction(self)
+    }
+    fn request_abort(&self) {
+        Self::request_abort(self);
     }
 }
 

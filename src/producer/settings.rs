@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::accumulator;
 use crate::config::{MetadataRecoveryStrategy, ProducerConfig};
-use crate::driver::SocketSettings;
-use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings};
+use crate::driver::{Resolver, SocketSettings};
+use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings, TransactionSettings};
 use crate::error::Error;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -17,18 +17,22 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Settings that this version knows but cannot honour.
 pub(super) fn refuse_what_is_missing(config: &ProducerConfig) -> Result<(), Error> {
-    if config.transactional_id().is_some() {
-        return Err(Error::config("transactional.id", "transactions are not supported by this version yet"));
+    if config.transaction_two_phase_commit_enable() {
+        let message = "no released broker lets another system end a producer's transactions (KIP-939); \
+                       they would still expire, so leave it out";
+        return Err(Error::config("transaction.two.phase.commit.enable", message));
     }
     Ok(())
 }
 
-/// `client.id`, or a number of our own, as Java does.
+/// `client.id`, or the transactional id or a number of our own, as Java does.
 pub(super) fn client_id(config: &ProducerConfig) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    config
-        .client_id()
-        .map_or_else(|| format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed)), str::to_owned)
+    match (config.client_id(), config.transactional_id()) {
+        (Some(id), _) => id.to_owned(),
+        (None, Some(id)) => format!("producer-{id}"),
+        (None, None) => format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
 }
 
 /// By then every record has an outcome: it expires, and a request that is under way is answered or given up.
@@ -49,11 +53,12 @@ pub(super) fn accumulator(config: &ProducerConfig, adaptive: bool) -> accumulato
     }
 }
 
-pub(super) fn sockets(config: &ProducerConfig, client_id: &str) -> SocketSettings {
+pub(super) fn sockets(config: &ProducerConfig, client_id: &str, resolver: Resolver) -> SocketSettings {
     SocketSettings {
         client_id: client_id.to_owned(),
         send_buffer: config.send_buffer(),
         receive_buffer: config.receive_buffer(),
+        resolver,
     }
 }
 
@@ -84,6 +89,9 @@ pub(super) fn engine(config: &ProducerConfig, client_id: &str) -> EngineSettings
         metadata: metadata(config, backoff(config.retry_backoff(), config.retry_backoff_max())),
         allow_auto_create: true,
         seed: seed(),
+        transactional: config
+            .transactional_id()
+            .map(|id| TransactionSettings { id: id.to_owned(), timeout: config.transaction_timeout() }),
     }
 }
 

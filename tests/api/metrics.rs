@@ -1,7 +1,7 @@
 //! What `metrics()` says, against what the cluster saw.
 
 use crate::harness::{all_delivered, fast, send_numbers};
-use crate::support::{PATIENCE, config, eventually, ms, open, says};
+use crate::support::{PATIENCE, config, eventually, keep_log, logged, ms, open, says};
 use kafka_producer::metrics::{MetricValue, NodeMetrics, observability_tables};
 use kafka_producer::mock::{Fault, MockCluster, MockProducer};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -152,10 +152,11 @@ fn waits_for_memory_are_measured() {
 #[test]
 fn reports_come_periodically_and_at_the_end() {
     let cluster = MockCluster::start(1).unwrap();
+    keep_log();
     let seen: Arc<Mutex<Vec<MetricsSnapshot>>> = Arc::default();
     let (frequent, rare) = (seen.clone(), Arc::new(Mutex::new(0)));
     let counted = rare.clone();
-    let config = config(&cluster).build().unwrap();
+    let config = config(&cluster).client_id("reported").build().unwrap();
     let strings = || kafka_producer::StringSerializer;
     let producer = KafkaProducer::<str, str>::builder(config, strings(), strings())
         .report_every(ms(5), |_| panic!("a reporter's own fault"))
@@ -166,6 +167,8 @@ fn reports_come_periodically_and_at_the_end() {
         .unwrap();
     producer.send(ProducerRecord::new("t", "x")).unwrap().get().unwrap();
     eventually(|| seen.lock().unwrap().len() >= 3);
+    eventually(|| logged(&["INFO kafka_producer::metrics", "reported: ", "acknowledged"]));
+    eventually(|| logged(&["ERROR kafka_producer::monitor", "a reporter's own fault"]));
     assert_eq!(*rare.lock().unwrap(), 0);
     producer.send(ProducerRecord::new("t", "x")).unwrap().detach();
     producer.close().unwrap();

@@ -300,10 +300,11 @@ fn contradictions_in_the_configuration_are_refused_with_both_keys() {
 
 #[test]
 fn what_this_version_lacks_is_refused_by_the_constructor() {
-    let config = ProducerConfig::builder(["localhost:9092"]).transactional_id("t1").build().unwrap();
+    let config = ProducerConfig::builder(["localhost:9092"]).transactional_id("t1");
+    let config = config.transaction_two_phase_commit_enable(true).build().unwrap();
     let error = KafkaProducer::<str, [u8]>::new(config, StringSerializer, BytesSerializer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    says(&error, &["transactional.id", "not supported"]);
+    says(&error, &["transaction.two.phase.commit.enable", "leave it out"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn an_answer_that_does_not_come_is_time_in_flight() {
     producer.send(ProducerRecord::new("t", b"x")).unwrap().get().unwrap();
     cluster.inject(Fault::on(ApiKey::PRODUCE).always().swallow_answer());
     let error = failure(&producer.send(ProducerRecord::new("t", b"x")).unwrap());
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::DeliveryTimeout, Some(1)));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::DeliveryTimeout, Some(1)), "{error}");
     let timings = error.timings().unwrap();
     assert!(timings.in_flight >= ms(200) && timings.total() >= ms(300), "{timings:?}");
     says(&error, &["[time: ", "in flight "]);

@@ -1,5 +1,6 @@
-//! Producers in other languages against the embedded cluster, in every release that it answers like: what they wrote, with
-//! every codec, with and without idempotence, is there once, in order, where their own partitioner puts it.
+//! Clients in other languages against the embedded cluster, in every release that it answers like: what producers wrote,
+//! with every codec, with and without idempotence, is there once, in order, where their own partitioner puts it.
+//! `transactions` has transactions, and consumers with assigned partitions.
 //!
 //! All are ignored by default, because they need what is not Rust: a JDK and Maven; a C compiler and librdkafka
 //! (`librdkafka-dev`); Go. In `.ci/run` they run.
@@ -15,6 +16,7 @@
 #[path = "../real_kafka/java.rs"]
 #[allow(dead_code, reason = "the other suite needs all of it")]
 mod java;
+mod transactions;
 
 use java::{Java, Version};
 use kafka_producer::config::CompressionType;
@@ -36,27 +38,47 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Job {
     codec: CompressionType,
     acks: &'static str,
-    idempotent: bool,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Plain,
+    Idempotent,
+    /// A transaction that is aborted, then all records in two that are committed.
+    Transactional,
+}
+
+impl Mode {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "false",
+            Self::Idempotent => "true",
+            Self::Transactional => "transaction",
+        }
+    }
 }
 
 impl Job {
     fn topic(&self) -> String {
-        format!("{}-{}-{}", self.codec.name(), self.acks, self.idempotent)
+        format!("{}-{}-{}", self.codec.name(), self.acks, self.mode.word())
     }
 
     /// As the programs read it.
     fn argument(&self) -> String {
-        format!("{},{},{},{}", self.topic(), self.codec.name(), self.acks, self.idempotent)
+        format!("{},{},{},{}", self.topic(), self.codec.name(), self.acks, self.mode.word())
     }
 }
 
 fn jobs() -> Vec<Job> {
     let available = CompressionType::ALL.into_iter().filter(|codec| codec.is_available());
-    let mut jobs: Vec<Job> = available.map(|codec| Job { codec, acks: "all", idempotent: true }).collect();
+    let mut jobs: Vec<Job> =
+        available.map(|codec| Job { codec, acks: "all", mode: Mode::Idempotent }).collect();
     for acks in ["all", "1", "0"] {
-        jobs.push(Job { codec: CompressionType::None, acks, idempotent: false });
+        jobs.push(Job { codec: CompressionType::None, acks, mode: Mode::Plain });
     }
-    jobs.push(Job { codec: CompressionType::Gzip, acks: "1", idempotent: false });
+    jobs.push(Job { codec: CompressionType::Gzip, acks: "1", mode: Mode::Plain });
+    jobs.push(Job { codec: CompressionType::Lz4, acks: "all", mode: Mode::Transactional });
     jobs
 }
 
@@ -85,23 +107,46 @@ fn java_3_9() {
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn librdkafka() {
-    let program = compile_c("librdkafka");
+    let program = compile_c("librdkafka", "librdkafka/producer.c");
     on_every_release(crc, || Command::new(&program));
 }
 
 /// `name` is the program's, since tests that run side by side must not write the same file.
-fn compile_c(name: &str) -> PathBuf {
+fn compile_c(name: &str, file: &str) -> PathBuf {
     let program = built_in(name);
     let mut cc = Command::new("cc");
-    cc.arg("-o").arg(&program).arg(source("librdkafka/producer.c")).arg("-lrdkafka");
+    cc.arg("-o").arg(&program).arg(source(file)).arg("-lrdkafka");
     run(cc);
     program
+}
+
+/// It looks at what a broker offers before it compresses: measurements against the sink must not miss that.
+#[test]
+#[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
+fn librdkafka_compresses_for_the_sink_too() {
+    let program = compile_c("librdkafka-sink", "librdkafka/producer.c");
+    let cluster =
+        MockCluster::builder().discard(true).default_partitions(1).start().expect("a loopback port");
+    for codec in CompressionType::ALL {
+        let topic = format!("sink-{}", codec.name());
+        cluster.create_topic(&topic, 1).expect("a new topic");
+        let before = cluster.stats().compressed_batches;
+        let mut command = Command::new(&program);
+        command
+            .arg(cluster.bootstrap_servers())
+            .arg("5000")
+            .arg(format!("{topic},{},all,true", codec.name()));
+        run(command);
+        assert_eq!(cluster.record_count(&topic), 5000);
+        let compressed = cluster.stats().compressed_batches > before;
+        assert_eq!(compressed, codec != CompressionType::None, "{}", codec.name());
+    }
 }
 
 #[test]
 #[ignore = "needs a C compiler and librdkafka: see CONTRIBUTING.md"]
 fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
-    let program = compile_c("librdkafka-partitioners");
+    let program = compile_c("librdkafka-partitioners", "librdkafka/producer.c");
     let cluster = MockCluster::start(1).expect("loopback ports");
     for (name, ours) in [
         ("consistent", HashPartitioner::consistent()),
@@ -136,11 +181,17 @@ fn partitioners_with_librdkafka_s_names_place_keys_as_librdkafka_does() {
 #[test]
 #[ignore = "needs Go: see CONTRIBUTING.md"]
 fn franz_go() {
-    let program = built_in("franz");
-    let mut go = Command::new("go");
-    go.current_dir(source("franz")).args(["build", "-o"]).arg(&program).arg(".");
-    run(go);
+    let program = compile_go("franz", ".");
     on_every_release(murmur2, || Command::new(&program));
+}
+
+/// As [`compile_c`], a package of the Go programs.
+fn compile_go(name: &str, package: &str) -> PathBuf {
+    let program = built_in(name);
+    let mut go = Command::new("go");
+    go.current_dir(source("franz")).args(["build", "-o"]).arg(&program).arg(package);
+    run(go);
+    program
 }
 
 fn source(name: &str) -> PathBuf {
@@ -189,7 +240,7 @@ fn check(cluster: &MockCluster, job: &Job, place: fn(&[u8]) -> i32, version: Bro
     let mut seen = vec![false; COUNT];
     for partition in 0..PARTITIONS {
         let mut last = None;
-        for record in cluster.records(&topic, partition) {
+        for record in cluster.committed_records(&topic, partition) {
             let text = String::from_utf8(record.value.expect("a value")).expect("text");
             let i: usize = text.strip_prefix("v-").and_then(|n| n.parse().ok()).expect("v-<n>");
             let at = format!("{version}: {topic}-{partition}@{}: {i}", record.offset);
@@ -202,10 +253,12 @@ fn check(cluster: &MockCluster, job: &Job, place: fn(&[u8]) -> i32, version: Bro
             let headers = if i % 5 == 0 { vec![("n".to_owned(), None)] } else { Vec::new() };
             assert_eq!(record.headers, headers, "{at}");
             assert_eq!(record.timestamp, 1_700_000_000_000 + i as i64, "{at}");
-            assert_eq!(record.producer_id.is_some(), job.idempotent, "{at}");
+            assert_eq!(record.producer_id.is_some(), job.mode != Mode::Plain, "{at}");
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{version}: {topic} lacks records");
+    let aborted = usize::from(job.mode == Mode::Transactional);
+    assert_eq!(cluster.record_count(&topic), COUNT + aborted, "{version}: {topic}");
     let codecs: Vec<CompressionType> =
         (0..PARTITIONS).flat_map(|p| cluster.batches(&topic, p)).map(|batch| batch.compression).collect();
     // Clients leave a batch as it is that compression does not make smaller.

@@ -47,6 +47,7 @@ pub(crate) const DECODERS: &[(&str, Decode)] = decoders! {
     DeleteTopicsRequest DeleteTopicsResponse InitProducerIdRequest InitProducerIdResponse
     AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse
     EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
+    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
 };
 

@@ -19,7 +19,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(cluster: &MockCluster, node: i32) -> Self {
-        let stream = TcpStream::connect(cluster.address(node).unwrap()).unwrap();
+        Self::at(&cluster.address(node).unwrap())
+    }
+
+    /// A client of any broker, for comparisons.
+    pub(crate) fn at(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, correlation: 0 }

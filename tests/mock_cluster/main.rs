@@ -9,7 +9,9 @@
 mod apis;
 mod brokers;
 mod client;
+mod coordinators;
 mod faults;
+mod groups;
 mod produce;
 mod sink;
 mod transactions;

@@ -112,7 +112,7 @@ fn malformed_batches_are_refused_and_noted() {
         (flipped, ErrorCode::CORRUPT_MESSAGE),
         (two, ErrorCode::INVALID_RECORD),
         (magic, ErrorCode::INVALID_RECORD),
-        (good[..good.len() - 1].to_vec(), ErrorCode::CORRUPT_MESSAGE),
+        (good[..good.len() - 1].to_vec(), ErrorCode::INVALID_RECORD),
         (Vec::new(), ErrorCode::INVALID_RECORD),
         (control.bytes(), ErrorCode::INVALID_RECORD),
         (transactional.bytes(), ErrorCode::INVALID_RECORD),

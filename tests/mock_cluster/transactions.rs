@@ -372,7 +372,7 @@ fn while_markers_are_being_written_nothing_new_begins() {
         assert_eq!(txn.add("t", 0), E::CONCURRENT_TRANSACTIONS);
         txn.producer = before;
         assert_eq!(txn.end(true), E::CONCURRENT_TRANSACTIONS);
-        assert_eq!(txn.end(false), E::INVALID_TXN_STATE);
+        assert_eq!(txn.end(false), E::CONCURRENT_TRANSACTIONS);
         txn.producer = after;
         let mut client = Client::connect(&cluster, 1);
         assert_eq!(client.call(&init("id"), 4).error_code, E::CONCURRENT_TRANSACTIONS);

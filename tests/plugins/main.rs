@@ -4,6 +4,7 @@
 
 mod configured;
 mod mock_producer;
+mod mock_transactions;
 mod partitioners;
 mod properties_files;
 mod registry;

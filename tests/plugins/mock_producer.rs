@@ -4,7 +4,8 @@ use kafka_producer::mock::{MockError, MockProducer, Operation};
 use kafka_producer::partitioner::{RoundRobin, from_fn, partition_for_key, typed_fn};
 use kafka_producer::protocol::ErrorCode;
 use kafka_producer::{
-    BytesSerializer, Choice, DeliveryFuture, Error, ErrorKind, Producer, ProducerRecord, StringSerializer,
+    BytesSerializer, Choice, DeliveryFuture, Error, ErrorKind, MetricsSnapshot, Producer, ProducerRecord,
+    StringSerializer,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -105,6 +106,19 @@ fn flush_and_close_acknowledge_and_after_close_nothing_enters() {
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
     assert_eq!(mock.sent_count(), 2);
+}
+
+#[test]
+fn metrics_are_counted_or_those_that_a_test_sets() {
+    let mock = Mock::auto_complete();
+    mock.send(ProducerRecord::new("t", b"v")).unwrap().get().unwrap();
+    assert_eq!((mock.metrics().records_acknowledged, mock.metrics().records_failed), (1, 0));
+    let mut full = MetricsSnapshot::default();
+    (full.buffer_total_bytes, full.waiting_threads) = (100, 7);
+    mock.set_metrics(full.clone());
+    assert_eq!(mock.metrics(), full);
+    mock.set_metrics(None);
+    assert_eq!(mock.metrics().records_acknowledged, 1);
 }
 
 #[test]

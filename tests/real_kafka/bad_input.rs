@@ -3,8 +3,9 @@
 use crate::cluster::RealKafka;
 use crate::numbered::{Expected, Placed, Producer, Sample, on_each_release, producer, send_numbered};
 use crate::wait;
+use kafka_producer::protocol::ErrorCode;
 use kafka_producer::{Error, ErrorKind, ProducerRecord, RecordMetadata};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 on_each_release!(
     an_unknown_topic_is_an_error_at_the_deadline,
@@ -12,6 +13,8 @@ on_each_release!(
     a_partition_that_does_not_exist_is_an_error_until_it_does,
     a_record_over_the_topic_s_limit_fails_alone,
     a_batch_over_the_topic_s_limit_is_split,
+    a_compacted_topic_names_the_records_without_a_key,
+    a_time_too_far_ahead_is_refused_and_the_next_record_goes,
     a_topic_deleted_and_created_again_takes_records,
 );
 
@@ -100,6 +103,52 @@ fn a_batch_over_the_topic_s_limit_is_split(kafka: &RealKafka) {
         let batches = kafka.check_log(0, &topic);
         assert!(batches.iter().all(|b| b.size <= 2000), "{batches:?}");
     }
+}
+
+/// Kafka refuses a batch for one bad record; alone, each has the outcome that it deserves.
+fn a_compacted_topic_names_the_records_without_a_key(kafka: &RealKafka) {
+    let topic = "compacted";
+    kafka.create_topic(topic, 1, 1, &[("cleanup.policy", "compact")]);
+    let send_all = |batch_size: &str| -> Vec<Result<RecordMetadata, Error>> {
+        let producer = producer(kafka, &[("linger.ms", "1000"), ("batch.size", batch_size)]);
+        // The broker has met the producer, and the hundred are one batch.
+        deliver(&producer, ProducerRecord::new(topic, b"first").key(b"k")).expect("it has a key");
+        let send = |n: u32| {
+            let record = ProducerRecord::new(topic, b"v");
+            let record = if n % 10 == 0 { record } else { record.key(b"k") };
+            producer.send(record).expect("it enters")
+        };
+        let handles: Vec<_> = (0..100).map(send).collect();
+        producer.flush().expect("everything goes out");
+        handles.iter().map(|handle| handle.get()).collect()
+    };
+    let together = send_all("100000");
+    for (n, result) in together.iter().enumerate() {
+        let error = result.as_ref().expect_err("the batch is refused");
+        assert_eq!(error.code(), Some(ErrorCode::INVALID_RECORD), "{error}");
+        assert!(!error.may_have_been_written(), "{error}");
+        assert_eq!(error.to_string().contains("another record"), n % 10 != 0, "{n}: {error}");
+    }
+    assert_eq!(kafka.read_all(topic).len(), 1, "the first only");
+
+    let alone = send_all("0");
+    for (n, result) in alone.iter().enumerate() {
+        assert_eq!(result.is_ok(), n % 10 != 0, "{n}: {result:?}");
+    }
+    assert_eq!(kafka.read_all(topic).len(), 2 + 90);
+}
+
+fn a_time_too_far_ahead_is_refused_and_the_next_record_goes(kafka: &RealKafka) {
+    let topic = "punctual";
+    kafka.create_topic(topic, 1, 1, &[("message.timestamp.after.max.ms", "60000")]);
+    let producer = producer(kafka, &[]);
+    let now = u64::try_from(wait::wall_millis()).expect("after 1970");
+    let tomorrow = SystemTime::UNIX_EPOCH + Duration::from_millis(now + 24 * 3_600_000);
+    let error = deliver(&producer, ProducerRecord::new(topic, b"early").timestamp(tomorrow));
+    let error = error.expect_err("a day ahead");
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_TIMESTAMP), "{error}");
+    assert!(!error.may_have_been_written() && !error.is_retriable(), "{error}");
+    assert_eq!(deliver(&producer, ProducerRecord::new(topic, b"v")).expect("in time").offset(), Some(0));
 }
 
 fn a_topic_deleted_and_created_again_takes_records(kafka: &RealKafka) {

@@ -36,9 +36,9 @@ impl Helper {
         self.answer()
     }
 
-    /// A `read` request: each record as bytes to `frame`, in a buffer that the next one uses again.
-    pub(crate) fn read(&mut self, topic: &str, mut frame: impl FnMut(&[u8])) -> Result<(), String> {
-        self.write(&format!("read {topic}"));
+    /// `read TOPIC` or `read-committed TOPIC`: each record as bytes to `frame`, in a buffer that the next one uses again.
+    pub(crate) fn read(&mut self, request: &str, mut frame: impl FnMut(&[u8])) -> Result<(), String> {
+        self.write(request);
         let mut bytes = Vec::new();
         loop {
             let mut length = [0; 4];

@@ -11,8 +11,8 @@
 //!
 //! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
 //! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
-//! sleeps between two looks at something, `numbered` has the records and the check of what became of them. The other
-//! modules are the suites.
+//! sleeps between two looks at something, `raw` asks by hand, `numbered` has the records and the check of what became of them,
+//! `ledger` the same for transactions. The other modules are the suites.
 
 mod cluster;
 mod helper;
@@ -21,17 +21,31 @@ mod load;
 mod logs;
 mod partitions;
 mod proxy;
+#[path = "../mock_cluster/client.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the embedded cluster's own tests need all of it")]
+mod raw;
 mod reader;
 mod topics;
 mod wait;
 
 mod answers;
 mod bad_input;
+mod coordinator;
+mod copier;
 mod delivery;
 mod faults;
 mod fire;
 mod harness;
+mod ledger;
+mod metrics;
 mod network;
 mod numbered;
 mod placement;
 mod plug_ins;
+mod presets;
+mod promises;
+#[path = "../../examples/support/reader.rs"]
+mod reader_of_examples;
+mod transaction_faults;
+mod transaction_rate;
+mod transactions;

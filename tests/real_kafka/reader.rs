@@ -19,7 +19,17 @@ pub(crate) struct Record {
 impl RealKafka {
     /// Hands every record of a topic to `each`, partition by partition in the order of their offsets, partitions mixed.
     pub(crate) fn read(&self, topic: &str, mut each: impl FnMut(Record)) {
-        let read = self.helper().read(topic, |frame| each(Frame(frame).record()));
+        self.read_as("read", topic, &mut each);
+    }
+
+    /// As [`read`](Self::read), but as a consumer sees it that reads only what is committed. Panics if a transaction stays
+    /// open.
+    pub(crate) fn read_committed(&self, topic: &str, mut each: impl FnMut(Record)) {
+        self.read_as("read-committed", topic, &mut each);
+    }
+
+    fn read_as(&self, how: &str, topic: &str, each: &mut dyn FnMut(Record)) {
+        let read = self.helper().read(&format!("{how} {topic}"), |frame| each(Frame(frame).record()));
         read.unwrap_or_else(|message| panic!("reading {topic}: {message}"));
     }
 

@@ -124,11 +124,17 @@ impl Ledger {
         matches!(self.entered[at].handle.try_get(), Some(Ok(_)))
     }
 
-    fn name(&self, at: usize) -> String {
+    pub(super) fn name(&self, at: usize) -> String {
         let r = &self.entered[at];
         let id = r.value.first_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b));
         let outcome = r.handle.try_get().map(|o| o.map(|m| m.offset).map_err(|e| e.to_string()));
         format!("record {id} of {}-{} ({outcome:?})", r.topic, r.partition)
+    }
+
+    /// Where in `entered` a record stands that was read back.
+    pub(super) fn place(&self, record: &StoredRecord) -> Option<usize> {
+        let id = record.value.as_deref()?.first_chunk::<8>()?;
+        self.by_id.get(&u64::from_be_bytes(*id)).copied()
     }
 
     /// Before a topic is deleted.

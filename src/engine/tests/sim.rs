@@ -10,36 +10,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::dice::{Dice, run_seeds};
 use super::oracle::{Ledger, Promise};
 use super::world::{Net, Setup, World, ms};
-use crate::engine::backoff::Rng;
 use crate::mock::{BrokerVersion, Fault};
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::protocol::{ApiKey, ErrorCode};
 
 const TOPICS: [&str; 3] = ["orders", "payments", "clicks"];
-
-/// Numbers from a seed that the world does not share.
-struct Dice(Rng);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0.next() % n.max(1)
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    fn between(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to - from + 1)
-    }
-}
 
 /// One run.
 struct Sim {
@@ -103,7 +82,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
 
 impl Sim {
     fn new(seed: u64, traced: bool) -> Self {
-        let mut dice = Dice(Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 77));
+        let mut dice = Dice::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 77);
         let setup = setup(seed, &mut dice);
         let mut promise = Promise {
             idempotent: setup.engine.idempotent,
@@ -434,58 +413,15 @@ fn run(seed: u64, traced: bool) -> (Result<(), String>, Vec<String>) {
     (result, trace)
 }
 
-fn number(key: &str) -> Option<u64> {
-    std::env::var(key).ok()?.parse().ok()
-}
-
-fn fail(seed: u64, problem: &str) {
-    let (again, trace) = run(seed, true);
-    let cut = if number("KAFKA_PRODUCER_SIM_SEED").is_some() { 0 } else { trace.len().saturating_sub(80) };
-    for line in trace.iter().take(1).chain(trace.iter().skip(cut.max(1))) {
-        println!("{line}");
-    }
-    println!("seed {seed}: {problem}");
-    println!(
-        "KAFKA_PRODUCER_SIM_SEED={seed} cargo test --lib engine::tests::sim -- --nocapture   (again: {again:?})"
-    );
-}
-
 /// Seeds beyond the usual ones that once found something.
 const FOUND: [(u64, &str); 1] =
     [(63_156, "an answer under way while its topic was made anew named a leader of the old one, for ever")];
 
 #[test]
 fn random_runs_keep_every_promise() {
-    if let Some(seed) = number("KAFKA_PRODUCER_SIM_SEED") {
-        let (result, trace) = run(seed, true);
-        trace.iter().for_each(|line| println!("{line}"));
-        return result.unwrap();
-    }
     for (seed, what) in FOUND {
         let (result, _) = run(seed, false);
         assert!(result.is_ok(), "seed {seed}, {what}: {result:?}");
     }
-    let seeds = number("KAFKA_PRODUCER_SIM_SEEDS").unwrap_or(1000);
-    let from = number("KAFKA_PRODUCER_SIM_FROM").unwrap_or(0);
-    let threads = 2;
-    let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|n| {
-                let mine = (from + n..from + seeds).step_by(threads as usize);
-                scope.spawn(move || {
-                    mine.filter_map(|seed| Some((seed, run(seed, false).0.err()?)))
-                        .take(20)
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
-    });
-    for (seed, problem) in failed.iter().skip(1) {
-        println!("seed {seed}: {problem}");
-    }
-    if let Some((seed, problem)) = failed.first() {
-        fail(*seed, problem);
-    }
-    assert!(failed.is_empty(), "{} seeds failed", failed.len());
+    run_seeds("sim", 1000, run);
 }

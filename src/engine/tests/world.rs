@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::super::backoff::Rng;
 use super::super::node::{Link, What};
-use super::super::{Action, Address, Backoff, ConnId, Engine, EngineSettings, Frame, MetadataSettings, Peer};
+use super::super::{
+    Action, Address, Backoff, ConnId, Engine, EngineSettings, Features, Frame, MetadataSettings, Peer,
+};
 use crate::accumulator::{RecordAccumulator, Settings};
 use crate::clock::virtual_time;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
-use crate::mock::{ClusterOptions, ClusterState, Then};
-use crate::protocol::ApiKey;
+use crate::mock::{ClusterOptions, ClusterState, Key, Then};
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
+use crate::protocol::{ApiKey, ErrorCode};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -97,6 +99,7 @@ impl Setup {
                 },
                 allow_auto_create: true,
                 seed,
+                transactional: None,
             },
             acc: Settings {
                 batch_size: 1000,
@@ -146,6 +149,8 @@ pub(super) struct World {
     pub(super) runs: u64,
     timer_runs: (u64, u64),
     pub(super) requests: HashMap<i16, u64>,
+    /// Requests that were given up and acted upon all the same, later.
+    pub(super) zombies: HashMap<i16, u64>,
     pub(super) trace: Option<Vec<String>>,
     /// Changes answers on their way, length excluded.
     pub(super) tamper: Option<Tamper>,
@@ -184,6 +189,7 @@ impl World {
             runs: 0,
             timer_runs: (0, 0),
             requests: HashMap::new(),
+            zombies: HashMap::new(),
             trace: None,
             tamper: None,
             hanging: None,
@@ -349,11 +355,13 @@ impl World {
 
     fn connected(&mut self, conn: ConnId) {
         self.note(|_| format!("{conn:?} connected"));
-        const ASKED: [ApiKey; 4] =
-            [ApiKey::PRODUCE, ApiKey::METADATA, ApiKey::API_VERSIONS, ApiKey::INIT_PRODUCER_ID];
-        let ranges = ASKED.iter().filter_map(|api| self.cluster.range_of(*api));
+        let ranges = ApiKey::KNOWN.iter().filter_map(|api| self.cluster.range_of(*api));
         let ranges = ranges.map(|r| (r.key, r.min, r.max)).collect();
-        self.engine.handle_connected(conn, Peer { ranges }, self.now);
+        let features = Features {
+            epoch: Some(self.cluster.features_epoch()),
+            transaction_version: self.cluster.transaction_version(),
+        };
+        self.engine.handle_connected(conn, Peer { ranges, features }, self.now);
     }
 
     fn written(&mut self, conn: ConnId, frame: &Frame) {
@@ -385,6 +393,9 @@ impl World {
         assert_eq!(u32::from_be_bytes(*length) as usize, frame.len(), "frame length");
         let api = i16::from_be_bytes([frame[0], frame[1]]);
         *self.requests.entry(api).or_insert(0) += 1;
+        if !wire.open {
+            *self.zombies.entry(api).or_insert(0) += 1;
+        }
         let version = i16::from_be_bytes([frame[2], frame[3]]);
         let mut reply = self.cluster.handle(self.now, node, conn.0, frame);
         if let Some(tamper) = self.tamper.as_mut().filter(|_| reply.bytes.len() > 4) {
@@ -464,6 +475,16 @@ impl World {
     pub(super) fn start_broker(&mut self, node: i32) {
         self.note(|_| format!("broker {node} starts"));
         self.cluster.topology.start_node(node);
+    }
+
+    /// Another broker coordinates the transactional id, or the group, from now on.
+    pub(super) fn move_coordinator(&mut self, key: Key<'_>, node: i32) -> Result<(), ErrorCode> {
+        self.cluster.move_coordinator(key, node, self.now)
+    }
+
+    /// What a group has committed for a partition 0.
+    pub(super) fn committed_offset(&self, group: &str, topic: &str) -> Option<i64> {
+        self.cluster.coordinators.groups.committed(group, topic, 0).map(|at| at.offset)
     }
 
     /// Breaks every connection to a broker; what is on its way arrives or does not.

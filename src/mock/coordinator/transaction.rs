@@ -8,7 +8,7 @@
 //! |---|---|---|---|---|
 //! | `Empty` | next epoch | `Ongoing` | refused; an abort of version 2: next epoch | - |
 //! | `Ongoing` | fence, `PrepareAbort`, ask again | more | `Prepare..` | fence, `PrepareAbort` |
-//! | `Prepare..` | ask again | ask again | the same: ask again; the other: refused | - |
+//! | `Prepare..` | ask again | ask again | ask again | - |
 //! | `Complete..` | next epoch | `Ongoing` | the same: done before; the other: refused | - |
 
 use crate::clock;
@@ -109,13 +109,11 @@ impl Transaction {
         abort: End,
         mut fresh_id: impl FnMut() -> i64,
     ) -> Result<Identity, ErrorCode> {
+        self.check_settled()?;
         if expected.is_some_and(|e| !self.recognises(e)) {
             return Err(ErrorCode::PRODUCER_FENCED);
         }
         match self.state {
-            TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
-                Err(ErrorCode::CONCURRENT_TRANSACTIONS)
-            }
             TransactionState::Ongoing => {
                 self.fence(abort, fresh_id);
                 Err(ErrorCode::CONCURRENT_TRANSACTIONS)
@@ -164,11 +162,9 @@ impl Transaction {
         group: Option<Arc<str>>,
         now: Instant,
     ) -> Result<(), ErrorCode> {
+        self.check_settled()?;
         self.check_owner(producer)?;
         match self.state {
-            TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
-                return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-            }
             TransactionState::Ongoing => {}
             _ => {
                 self.state = TransactionState::Ongoing;
@@ -202,6 +198,17 @@ impl Transaction {
         }
     }
 
+    /// Comes before the question of whose it is: where epochs ran out, the next producer id is in use already but not
+    /// yet the transaction's.
+    fn check_settled(&self) -> Result<(), ErrorCode> {
+        match self.state {
+            TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
+                Err(ErrorCode::CONCURRENT_TRANSACTIONS)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_owner(&self, (id, epoch): Identity) -> Result<(), ErrorCode> {
         if id != self.producer_id {
             Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING)
@@ -219,10 +226,14 @@ impl Transaction {
         end: End,
         fresh_id: impl FnMut() -> i64,
     ) -> Result<Identity, ErrorCode> {
+        if end.raises {
+            self.check_settled()?;
+        }
         let again = end.raises && self.heard_before(producer);
         if !again {
             self.check_owner(producer)?;
         }
+        self.check_settled()?;
         let current = self.identity();
         match self.state {
             TransactionState::Ongoing => Ok(self.prepare(end, fresh_id)),
@@ -236,14 +247,8 @@ impl Transaction {
             TransactionState::CompleteCommit | TransactionState::CompleteAbort if end.raises && !again => {
                 Err(ErrorCode::INVALID_TXN_STATE)
             }
-            // Version 2: an epoch that was not raised is not that of the transaction being ended.
-            TransactionState::PrepareCommit | TransactionState::PrepareAbort if end.raises && !again => {
-                Err(ErrorCode::PRODUCER_FENCED)
-            }
             TransactionState::CompleteCommit if end.commit => Ok(current),
             TransactionState::CompleteAbort if !end.commit => Ok(current),
-            TransactionState::PrepareCommit if end.commit => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
-            TransactionState::PrepareAbort if !end.commit => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
             _ => Err(ErrorCode::INVALID_TXN_STATE),
         }
     }

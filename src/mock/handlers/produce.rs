@@ -203,9 +203,14 @@ fn admit(
         let what = format!("Produce v{} in a transaction of version 1", call.version);
         cluster.violation(format!("connection {}: {topic}-{}: {what}", call.connection, data.index));
     }
-    let partition = cluster.topology.partition(topic, data.index);
-    if partition.is_some_and(|p| p.log.has_open_transaction(producer)) {
-        return Ok(());
+    let verifies = cluster.options.version.verifies_transactions();
+    if let Some(partition) = cluster.topology.partition_mut(topic, data.index) {
+        if partition.log.has_open_transaction(producer) {
+            return Ok(());
+        }
+        if verifies {
+            partition.log.verify(&batch, enrols);
+        }
     }
     let place = (Arc::from(topic), data.index);
     cluster.admit_batch(id, producer, place, enrols, call.now).map_err(|code| {

@@ -1,4 +1,4 @@
-// The records of tests/foreign_clients through franz-go: franz BOOTSTRAP COUNT TOPIC,CODEC,ACKS,IDEMPOTENT...
+// The records of tests/foreign_clients through franz-go: franz BOOTSTRAP COUNT TOPIC,CODEC,ACKS,true|false|transaction...
 package main
 
 import (
@@ -24,11 +24,11 @@ func main() {
 	check(err)
 	for _, job := range os.Args[3:] {
 		words := strings.Split(job, ",")
-		produce(os.Args[1], count, words[0], words[1], words[2], words[3] == "true")
+		produce(os.Args[1], count, words[0], words[1], words[2], words[3])
 	}
 }
 
-func produce(bootstrap string, count int, topic, codec, acks string, idempotent bool) {
+func produce(bootstrap string, count int, topic, codec, acks, mode string) {
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
@@ -40,7 +40,11 @@ func produce(bootstrap string, count int, topic, codec, acks string, idempotent 
 		kgo.RequiredAcks(levels[acks]),
 		kgo.ProducerLinger(20 * time.Millisecond),
 	}
-	if !idempotent {
+	transactional := mode == "transaction"
+	if transactional {
+		opts = append(opts, kgo.TransactionalID(topic))
+	}
+	if mode == "false" {
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
 	}
 	client, err := kgo.NewClient(opts...)
@@ -49,7 +53,22 @@ func produce(bootstrap string, count int, topic, codec, acks string, idempotent 
 	// Not RecordDeliveryTimeout, which counts from a record's own timestamp.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	end := func(how kgo.TransactionEndTry) {
+		check(client.Flush(ctx))
+		check(client.EndTransaction(ctx, how))
+	}
+	if transactional {
+		check(client.BeginTransaction())
+		// What nobody is to see.
+		check(client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("aborted")}).FirstErr())
+		end(kgo.TryAbort)
+		check(client.BeginTransaction())
+	}
 	for i := range count {
+		if transactional && i == count/2 {
+			end(kgo.TryCommit)
+			check(client.BeginTransaction())
+		}
 		record := &kgo.Record{
 			Topic:     topic,
 			Value:     fmt.Appendf(nil, "v-%d", i),
@@ -62,6 +81,9 @@ func produce(bootstrap string, count int, topic, codec, acks string, idempotent 
 			record.Headers = []kgo.RecordHeader{{Key: "n", Value: nil}}
 		}
 		client.Produce(ctx, record, func(_ *kgo.Record, err error) { check(err) })
+	}
+	if transactional {
+		end(kgo.TryCommit)
 	}
 	check(client.Flush(ctx))
 }

@@ -1,5 +1,5 @@
 /* The records of tests/foreign_clients through librdkafka:
- *   producer BOOTSTRAP COUNT TOPIC,CODEC,ACKS,IDEMPOTENT...
+ *   producer BOOTSTRAP COUNT TOPIC,CODEC,ACKS,true|false|transaction...
  * PARTITIONER in the environment names one of librdkafka's partitioners.
  *   cc -o producer producer.c -lrdkafka */
 #include <librdkafka/rdkafka.h>
@@ -42,25 +42,52 @@ static rd_kafka_resp_err_t send_one(rd_kafka_t *rk, const char *topic, int i) {
     return error;
 }
 
+/* The calls of transactions return an error to be destroyed, or NULL. */
+static void must(rd_kafka_error_t *error, const char *what) {
+    if (error)
+        fail(what, rd_kafka_error_string(error));
+}
+
+/* What nobody is to see, and then the beginning of what is. */
+static void abort_one(rd_kafka_t *rk, const char *topic) {
+    must(rd_kafka_init_transactions(rk, 30000), "init_transactions");
+    must(rd_kafka_begin_transaction(rk), "begin_transaction");
+    rd_kafka_resp_err_t code = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic),
+                                                 RD_KAFKA_V_VALUE("aborted", 7), RD_KAFKA_V_END);
+    if (code || rd_kafka_flush(rk, 30000))
+        fail("produce", "the record to be aborted");
+    must(rd_kafka_abort_transaction(rk, 30000), "abort_transaction");
+    must(rd_kafka_begin_transaction(rk), "begin_transaction");
+}
+
 static void produce(const char *bootstrap, int count, char *job) {
     char *topic = strtok(job, ","), *codec = strtok(NULL, ","), *acks = strtok(NULL, ",");
-    char *idempotent = strtok(NULL, ",");
+    char *mode = strtok(NULL, ",");
+    int plain = strcmp(mode, "false") == 0, transactional = strcmp(mode, "transaction") == 0;
     char error[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", bootstrap);
     set(conf, "compression.codec", codec);
     set(conf, "acks", acks);
-    set(conf, "enable.idempotence", idempotent);
+    set(conf, "enable.idempotence", plain ? "false" : "true");
+    if (transactional)
+        set(conf, "transactional.id", topic);
     set(conf, "linger.ms", "20");
     set(conf, "message.timeout.ms", "30000");
-    set(conf, "max.in.flight", strcmp(idempotent, "true") == 0 ? "5" : "1");
+    set(conf, "max.in.flight", plain ? "1" : "5");
     if (getenv("PARTITIONER"))
         set(conf, "partitioner", getenv("PARTITIONER"));
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
     if (!rk)
         fail("new", error);
+    if (transactional)
+        abort_one(rk, topic);
     for (int i = 0; i < count; i++) {
+        if (transactional && i == count / 2) {
+            must(rd_kafka_commit_transaction(rk, 30000), "commit_transaction");
+            must(rd_kafka_begin_transaction(rk), "begin_transaction");
+        }
         rd_kafka_resp_err_t code = send_one(rk, topic, i);
         if (code)
             fail("produce", rd_kafka_err2str(code));
@@ -68,6 +95,8 @@ static void produce(const char *bootstrap, int count, char *job) {
     rd_kafka_resp_err_t code = rd_kafka_flush(rk, 60000);
     if (code)
         fail("flush", rd_kafka_err2str(code));
+    if (transactional)
+        must(rd_kafka_commit_transaction(rk, 30000), "commit_transaction");
     rd_kafka_destroy(rk);
 }
 

@@ -62,7 +62,10 @@ public final class Helper {
     private void run(String[] words) throws Exception {
         switch (words[0]) {
             case "place" -> place(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
-            case "read" -> new RecordReader(bootstrap, out).read(words[1]);
+            case "read" -> new RecordReader(bootstrap, out, false).read(words[1]);
+            case "read-committed" -> new RecordReader(bootstrap, out, true).read(words[1]);
+            case "transactions" -> line(Long.toString(Transactions.run(
+                bootstrap, words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]))));
             case "serialize" -> line(PlugIns.serialize(words[1], words.length > 2 ? words[2] : ""));
             case "crc32" -> line(Long.toString(PlugIns.crc32(words.length > 1 ? words[1] : "")));
             case "round-robin" -> PlugIns.roundRobin(Integer.parseInt(words[1]), Integer.parseInt(words[2]))

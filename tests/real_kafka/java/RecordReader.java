@@ -25,25 +25,46 @@ final class RecordReader {
     private static final long STALLED_AFTER_MILLIS = 60_000;
     private final String bootstrap;
     private final DataOutputStream out;
+    private final boolean committed;
 
-    RecordReader(String bootstrap, DataOutputStream out) {
+    /** With {@code committed} records of aborted transactions are left out, and an open one stops the reading. */
+    RecordReader(String bootstrap, DataOutputStream out, boolean committed) {
         this.bootstrap = bootstrap;
         this.out = out;
+        this.committed = committed;
     }
 
     void read(String topic) throws IOException {
-        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config())) {
-            List<TopicPartition> partitions = new ArrayList<>();
-            for (PartitionInfo info : consumer.partitionsFor(topic, Duration.ofSeconds(30))) {
-                partitions.add(new TopicPartition(topic, info.partition()));
-            }
-            consumer.assign(partitions);
-            consumer.seekToBeginning(partitions);
-            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, Duration.ofSeconds(30));
-            drain(consumer, ends);
+        try {
+            drain(topic, ends(topic));
         } finally {
             out.writeInt(0);
         }
+    }
+
+    /** The ends of the log, and not of what is stable: a transaction left open must not look like an end. */
+    private Map<TopicPartition, Long> ends(String topic) {
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config("read_uncommitted"))) {
+            return consumer.endOffsets(partitions(consumer, topic), Duration.ofSeconds(30));
+        }
+    }
+
+    private void drain(String topic, Map<TopicPartition, Long> ends) throws IOException {
+        String isolation = committed ? "read_committed" : "read_uncommitted";
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config(isolation))) {
+            List<TopicPartition> partitions = partitions(consumer, topic);
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            drain(consumer, ends);
+        }
+    }
+
+    private static List<TopicPartition> partitions(KafkaConsumer<byte[], byte[]> consumer, String topic) {
+        List<TopicPartition> partitions = new ArrayList<>();
+        for (PartitionInfo info : consumer.partitionsFor(topic, Duration.ofSeconds(30))) {
+            partitions.add(new TopicPartition(topic, info.partition()));
+        }
+        return partitions;
     }
 
     private void drain(KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, Long> ends) throws IOException {
@@ -68,8 +89,9 @@ final class RecordReader {
         return ends.entrySet().stream().anyMatch(e -> consumer.position(e.getKey()) < e.getValue());
     }
 
-    private Properties config() {
+    private Properties config(String isolation) {
         Properties p = new Properties();
+        p.put("isolation.level", isolation);
         p.put("bootstrap.servers", bootstrap);
         p.put("key.deserializer", ByteArrayDeserializer.class.getName());
         p.put("value.deserializer", ByteArrayDeserializer.class.getName());

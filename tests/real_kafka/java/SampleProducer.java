@@ -15,14 +15,17 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 public final class SampleProducer {
     private SampleProducer() {}
 
-    /** BOOTSTRAP COUNT TOPIC,CODEC,ACKS,IDEMPOTENT... */
+    /** BOOTSTRAP COUNT TOPIC,CODEC,ACKS,true|false|transaction... */
     public static void main(String[] args) throws ExecutionException, InterruptedException {
         for (int n = 2; n < args.length; n++) {
             String[] job = args[n].split(",");
             Properties p = new Properties();
             p.put("acks", job[2]);
-            p.put("enable.idempotence", job[3]);
-            p.put("max.in.flight.requests.per.connection", job[3].equals("true") ? "5" : "1");
+            p.put("enable.idempotence", job[3].equals("false") ? "false" : "true");
+            p.put("max.in.flight.requests.per.connection", job[3].equals("false") ? "1" : "5");
+            if (job[3].equals("transaction")) {
+                p.put("transactional.id", job[0]);
+            }
             p.put("linger.ms", "20");
             produce(p, args[0], job[0], Integer.parseInt(args[1]), job[1]);
         }
@@ -43,8 +46,21 @@ public final class SampleProducer {
         p.put("value.serializer", ByteArraySerializer.class.getName());
         p.put("compression.type", codec);
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p)) {
+            boolean transactional = p.containsKey("transactional.id");
+            if (transactional) {
+                producer.initTransactions();
+                // What nobody is to see.
+                producer.beginTransaction();
+                producer.send(new ProducerRecord<>(topic, "aborted".getBytes(StandardCharsets.UTF_8))).get();
+                producer.abortTransaction();
+                producer.beginTransaction();
+            }
             List<Future<?>> sent = new ArrayList<>();
             for (int i = 0; i < count; i++) {
+                if (transactional && i == count / 2) {
+                    producer.commitTransaction();
+                    producer.beginTransaction();
+                }
                 byte[] key = i % 3 == 0 ? null : ("k-" + i).getBytes(StandardCharsets.UTF_8);
                 byte[] value = ("v-" + i).getBytes(StandardCharsets.UTF_8);
                 ProducerRecord<byte[], byte[]> record =
@@ -56,6 +72,9 @@ public final class SampleProducer {
             }
             for (Future<?> future : sent) {
                 future.get();
+            }
+            if (transactional) {
+                producer.commitTransaction();
             }
         }
     }

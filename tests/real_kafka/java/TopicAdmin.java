@@ -12,11 +12,15 @@ import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.FeatureUpdate;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TransactionDescription;
+import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
@@ -61,6 +65,9 @@ final class TopicAdmin {
             case "move" -> move(args[0], Integer.parseInt(args[1]), args[2]);
             case "elect" -> elect(args[0]);
             case "ends" -> ends(args[0], line);
+            case "group-offsets" -> groupOffsets(args[0]);
+            case "coordinator" -> coordinator(args[0]);
+            case "feature" -> feature(args[0], Short.parseShort(args[1]));
             case "id" -> line.accept(topic(args[0]).topicId().toString());
             default -> throw new IllegalArgumentException("unknown request: " + command);
         }
@@ -157,6 +164,33 @@ final class TopicAdmin {
             long end = admin.listOffsets(Map.of(tp, OffsetSpec.latest())).partitionResult(tp).get().offset();
             line.accept(p.partition() + " " + first + " " + end);
         }
+    }
+
+    /** One line for each partition that the group has an offset of: topic, partition, next offset to read. */
+    private void groupOffsets(String group) throws Exception {
+        Map<TopicPartition, OffsetAndMetadata> offsets =
+            admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+        offsets.forEach((tp, at) -> {
+            if (at != null) {
+                line.accept(tp.topic() + " " + tp.partition() + " " + at.offset());
+            }
+        });
+    }
+
+    /** The node that coordinates a transactional id in use, and the state of its transaction. */
+    private void coordinator(String id) throws Exception {
+        TransactionDescription found = admin.describeTransactions(List.of(id)).description(id).get();
+        line.accept(found.coordinatorId() + " " + found.state());
+    }
+
+    /** Finalizes a lower or higher level of a feature, as kafka-features does; returns once a broker says so. */
+    private void feature(String name, short level) throws Exception {
+        short now = admin.describeFeatures().featureMetadata().get().finalizedFeatures().get(name).maxVersionLevel();
+        FeatureUpdate.UpgradeType direction =
+            level < now ? FeatureUpdate.UpgradeType.SAFE_DOWNGRADE : FeatureUpdate.UpgradeType.UPGRADE;
+        admin.updateFeatures(Map.of(name, new FeatureUpdate(level, direction)), new UpdateFeaturesOptions()).all().get();
+        until(() -> admin.describeFeatures().featureMetadata().get().finalizedFeatures().get(name)
+            .maxVersionLevel() == level);
     }
 
     private boolean isComplete(String name, int partitions, int replication) throws Exception {

@@ -1,0 +1,571 @@
+//! Where application threads and the engine meet over a transaction: calls go in, outcomes come out.
+//!
+//! Shared; one lock, a leaf, with the condition variable that belongs to it. `send` reads one atomic. Calls wait on
+//! application threads only; the engine never waits here. It must not know brokers or requests. KIP-98, KIP-447.
+
+use std::collections::VecDeque;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use super::state::{Input, Move, Refusal, State, next};
+use crate::accumulator::{RecordAccumulator, closed_error};
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
+
+/// A call whose outcome is the engine's to say. Only one of them at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Init,
+    Commit,
+    Abort,
+}
+
+impl Call {
+    fn input(self) -> Input {
+        match self {
+            Self::Init => Input::Init,
+            Self::Commit => Input::Commit,
+            Self::Abort => Input::Abort,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        name(self.input())
+    }
+}
+
+fn name(input: Input) -> &'static str {
+    match input {
+        Input::Init => "init_transactions()",
+        Input::Begin => "begin_transaction()",
+        Input::Offsets => "send_offsets_to_transaction()",
+        Input::Commit => "commit_transaction()",
+        Input::Abort => "abort_transaction()",
+        _ => "the call",
+    }
+}
+
+/// Offsets that are to become part of the transaction.
+#[derive(Debug)]
+pub(crate) struct OffsetsJob {
+    pub(crate) id: u64,
+    pub(crate) offsets: Offsets,
+    pub(crate) group: ConsumerGroupMetadata,
+}
+
+/// The transactions of one producer.
+pub(crate) struct TransactionPort {
+    acc: Arc<RecordAccumulator>,
+    /// `Inner::state`, to be read without the lock.
+    phase: AtomicU8,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    /// Whoever waits there would wait for itself.
+    sender: OnceLock<ThreadId>,
+}
+
+struct Inner {
+    state: State,
+    /// Why the transaction can only be aborted, or the producer not go on.
+    error: Option<Error>,
+    /// Records of this transaction that failed.
+    failed_records: u64,
+    /// The call that is under way, or timed out and has not been repeated.
+    slot: Option<Slot>,
+    jobs: VecDeque<OffsetsJob>,
+    /// Calls of `send_offsets` that somebody waits for, and their outcomes.
+    waiting: Vec<(u64, Option<Result<(), Error>>)>,
+    next_job: u64,
+    /// The last failure of a coordinator call: the likely cause of a timeout.
+    trouble: Option<Error>,
+    /// There is no engine any more.
+    stopped: Option<Error>,
+}
+
+struct Slot {
+    call: Call,
+    /// Somebody waits for it.
+    waited: bool,
+    outcome: Option<Result<(), Error>>,
+}
+
+impl TransactionPort {
+    pub(crate) fn new(acc: Arc<RecordAccumulator>) -> Arc<Self> {
+        Arc::new(Self {
+            acc,
+            phase: AtomicU8::new(State::Uninitialized as u8),
+            inner: Mutex::new(Inner {
+                state: State::Uninitialized,
+                error: None,
+                failed_records: 0,
+                slot: None,
+                jobs: VecDeque::new(),
+                waiting: Vec::new(),
+                next_job: 0,
+                trouble: None,
+                stopped: None,
+            }),
+            changed: Condvar::new(),
+            sender: OnceLock::new(),
+        })
+    }
+
+    // ---- application threads -----------------------------------------------------
+
+    /// Whether a record may enter now: a transaction is open and nothing of it failed.
+    #[inline]
+    pub(crate) fn check_send(&self) -> Result<(), Error> {
+        if self.phase.load(Ordering::Acquire) == State::Open as u8 { Ok(()) } else { self.refuse_send() }
+    }
+
+    #[cold]
+    fn refuse_send(&self) -> Result<(), Error> {
+        let inner = self.inner.lock();
+        match next(inner.state, Input::Offsets) {
+            Move::Refuse(refusal) => Err(inner.refused("send()", refusal)),
+            _ => inner.stopped.clone().map_or(Ok(()), Err),
+        }
+    }
+
+    /// Whether `init` has succeeded.
+    pub(crate) fn is_initialized(&self) -> bool {
+        !matches!(self.state(), State::Uninitialized | State::Initializing)
+    }
+
+    /// Gets the producer id and fences earlier producers with the same transactional id. Waits at most `timeout`; a
+    /// call that timed out may be repeated, and waits for the same outcome then.
+    pub(crate) fn init(&self, timeout: Duration) -> Result<(), Error> {
+        self.call(Call::Init, timeout)
+    }
+
+    /// Begins a transaction: at once, unless an abort that nobody waited for is still under way.
+    pub(crate) fn begin(&self, timeout: Duration) -> Result<(), Error> {
+        let deadline = clock::deadline(clock::now(), timeout);
+        let mut inner = self.inner.lock();
+        loop {
+            inner.check_free(Input::Begin)?;
+            self.refuse_if_closed()?;
+            match next(inner.state, Input::Begin) {
+                Move::To(state) => {
+                    inner.error = None;
+                    inner.failed_records = 0;
+                    self.set_state(&mut inner, state);
+                    return Ok(());
+                }
+                Move::Wait => {
+                    self.refuse_on_sender_thread("begin_transaction()")?;
+                    let late = self.changed.wait_until(&mut inner, deadline).timed_out();
+                    if late && next(inner.state, Input::Begin) == Move::Wait {
+                        let message = "begin_transaction(): the last transaction is still being aborted";
+                        return Err(inner.timed_out(message.to_owned()));
+                    }
+                }
+                Move::Refuse(refusal) => return Err(inner.refused("begin_transaction()", refusal)),
+                Move::Stay | Move::Join => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes a consumer's offsets part of the transaction. A call that timed out goes on in the background: it may be
+    /// repeated, and a commit waits for it.
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        self.refuse_on_sender_thread("send_offsets_to_transaction()")?;
+        let deadline = clock::deadline(clock::now(), timeout);
+        let Some(id) = self.start_offsets(offsets, group)? else { return Ok(()) };
+        let mut inner = self.inner.lock();
+        loop {
+            let at = inner.waiting.iter().position(|(job, _)| *job == id);
+            let outcome = at.and_then(|at| inner.waiting.get_mut(at)).map(|(_, outcome)| outcome.take());
+            match (at, outcome) {
+                (Some(at), Some(Some(outcome))) => {
+                    inner.waiting.swap_remove(at);
+                    return outcome;
+                }
+                (Some(_), _) => {}
+                // Cannot happen: only this thread takes it out.
+                (None, _) => return Ok(()),
+            }
+            if self.changed.wait_until(&mut inner, deadline).timed_out() {
+                let pending = |(job, outcome): &(u64, Option<_>)| *job == id && outcome.is_none();
+                if inner.waiting.iter().any(pending) {
+                    inner.waiting.retain(|(job, _)| *job != id);
+                    let message = "send_offsets_to_transaction() has no outcome within max.block.ms; it may be repeated";
+                    return Err(inner.timed_out(message.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Sends what is there, waits for it, and commits. If the outcome is unknown the call may only be repeated.
+    pub(crate) fn commit(&self, timeout: Duration) -> Result<(), Error> {
+        self.call(Call::Commit, timeout)
+    }
+
+    /// Drops what is not sent, waits for what is, and aborts.
+    pub(crate) fn abort(&self, timeout: Duration) -> Result<(), Error> {
+        self.call(Call::Abort, timeout)
+    }
+
+    /// Aborts the open transaction, if there is one, and waits for nothing.
+    pub(crate) fn request_abort(&self) {
+        let mut inner = self.inner.lock();
+        self.apply(&mut inner, Input::Drop);
+        // Nobody will repeat an abort that timed out: the next transaction waits for it instead.
+        inner.slot = inner.slot.take().filter(|slot| slot.call != Call::Abort || slot.waited);
+        drop(inner);
+        self.acc.signals.transaction();
+    }
+
+    fn call(&self, call: Call, timeout: Duration) -> Result<(), Error> {
+        self.refuse_on_sender_thread(call.name())?;
+        let deadline = clock::deadline(clock::now(), timeout);
+        self.start(call)?;
+        self.wait(call, deadline)
+    }
+
+    /// Begins a call, or joins one that timed out before.
+    pub(crate) fn start(&self, call: Call) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        if inner.state == State::Fatal || inner.stopped.is_some() {
+            inner.slot = None;
+        }
+        if let Some(slot) = inner.slot.as_mut().filter(|slot| slot.call == call && !slot.waited) {
+            slot.waited = true;
+            return Ok(());
+        }
+        inner.check_free(call.input())?;
+        self.refuse_if_closed()?;
+        match next(inner.state, call.input()) {
+            Move::To(state) => self.set_state(&mut inner, state),
+            Move::Stay | Move::Join | Move::Wait => {}
+            Move::Refuse(refusal) => return Err(inner.refused(call.name(), refusal)),
+        }
+        inner.slot = Some(Slot { call, waited: true, outcome: None });
+        drop(inner);
+        if call == Call::Commit {
+            // Ends linger for everything there is. After the change of state: what enters later is refused.
+            self.acc.unfinished.flush();
+            self.acc.signals.sweep();
+        }
+        self.acc.signals.transaction();
+        Ok(())
+    }
+
+    fn wait(&self, call: Call, deadline: Instant) -> Result<(), Error> {
+        let mut inner = self.inner.lock();
+        loop {
+            if let Some(outcome) = inner.take_outcome(call) {
+                return outcome;
+            }
+            if self.changed.wait_until(&mut inner, deadline).timed_out() {
+                return inner.take_outcome(call).unwrap_or_else(|| Err(inner.give_up(call)));
+            }
+        }
+    }
+
+    /// The outcome of a call, if it is there; without waiting.
+    #[cfg(test)]
+    pub(crate) fn poll(&self, call: Call) -> Option<Result<(), Error>> {
+        self.inner.lock().take_outcome(call)
+    }
+
+    /// As the thread does that waited for so long.
+    #[cfg(test)]
+    pub(crate) fn give_up(&self, call: Call) -> Error {
+        self.inner.lock().give_up(call)
+    }
+
+    /// Hands offsets over; the job's number, or `None` if there is nothing to do.
+    pub(crate) fn start_offsets(
+        &self,
+        offsets: &Offsets,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<Option<u64>, Error> {
+        let mut inner = self.inner.lock();
+        inner.check_free(Input::Offsets)?;
+        self.refuse_if_closed()?;
+        if let Move::Refuse(refusal) = next(inner.state, Input::Offsets) {
+            return Err(inner.refused("send_offsets_to_transaction()", refusal));
+        }
+        if offsets.is_empty() {
+            return Ok(None);
+        }
+        let id = inner.next_job;
+        inner.next_job += 1;
+        inner.jobs.push_back(OffsetsJob { id, offsets: offsets.clone(), group: group.clone() });
+        inner.waiting.push((id, None));
+        drop(inner);
+        self.acc.signals.transaction();
+        Ok(Some(id))
+    }
+
+    /// The outcome of a job, if it is there; without waiting.
+    #[cfg(test)]
+    pub(crate) fn poll_offsets(&self, id: u64) -> Option<Result<(), Error>> {
+        let mut inner = self.inner.lock();
+        let at = inner.waiting.iter().position(|(job, outcome)| *job == id && outcome.is_some())?;
+        inner.waiting.swap_remove(at).1
+    }
+
+    fn refuse_if_closed(&self) -> Result<(), Error> {
+        if self.acc.is_closed() { Err(closed_error()) } else { Ok(()) }
+    }
+
+    fn refuse_on_sender_thread(&self, what: &str) -> Result<(), Error> {
+        if self.sender.get() != Some(&std::thread::current().id()) {
+            return Ok(());
+        }
+        let message =
+            format!("{what} on the producer's own thread would wait for itself; call it on another");
+        Err(Error::new(ErrorKind::Misuse, message))
+    }
+
+    // ---- the sender thread ---------------------------------------------------------
+
+    /// Notes which thread must not wait here.
+    pub(crate) fn runs_here(&self) {
+        self.sender.get_or_init(|| std::thread::current().id());
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State::of(self.phase.load(Ordering::Acquire))
+    }
+
+    /// Offsets that were handed over.
+    pub(crate) fn take_jobs(&self, into: &mut VecDeque<OffsetsJob>) {
+        into.append(&mut self.inner.lock().jobs);
+    }
+
+    /// Why the transaction can only be aborted.
+    pub(crate) fn cause(&self) -> Option<Error> {
+        self.inner.lock().error.clone()
+    }
+
+    pub(crate) fn job_done(&self, id: u64, outcome: Result<(), Error>) {
+        let mut inner = self.inner.lock();
+        if let Some((_, slot)) = inner.waiting.iter_mut().find(|(job, _)| *job == id) {
+            *slot = Some(outcome);
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// What went wrong last; told to whoever times out.
+    pub(crate) fn note_trouble(&self, error: Error) {
+        self.inner.lock().trouble = Some(error);
+    }
+
+    pub(crate) fn initialized(&self) {
+        self.conclude(Input::Initialized, &Ok(()));
+    }
+
+    pub(crate) fn init_refused(&self, error: Error) {
+        self.conclude(Input::InitRefused, &Err(error));
+    }
+
+    /// The transaction is committed or aborted, as was asked.
+    pub(crate) fn ended(&self) {
+        self.conclude(Input::Ended, &Ok(()));
+    }
+
+    /// Records of the transaction failed, or none but something else did: it can only be aborted. Nobody is told
+    /// before [`tell_failed`](Self::tell_failed), since more of it will fail.
+    pub(crate) fn failed(&self, error: &Error, records: u64) {
+        let mut inner = self.inner.lock();
+        inner.failed_records += records;
+        if self.apply(&mut inner, Input::Failed) {
+            inner.error = Some(error.clone());
+        }
+    }
+
+    /// Answers whoever waits for a commit that cannot succeed any more.
+    pub(crate) fn tell_failed(&self) {
+        let mut inner = self.inner.lock();
+        if inner.state == State::Abortable {
+            let error = inner.refused(Call::Commit.name(), Refusal::AbortFirst);
+            inner.answer(&Err(error));
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// The producer cannot go on.
+    pub(crate) fn fatal(&self, error: &Error) {
+        let mut inner = self.inner.lock();
+        if inner.state != State::Fatal {
+            self.apply(&mut inner, Input::Fatal);
+            inner.error = Some(error.clone());
+        }
+        inner.fail_jobs(error);
+        inner.answer(&Err(error.clone()));
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// The producer closes: no call begins anything any more, and an open transaction is aborted.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        let before = inner.state;
+        self.apply(&mut inner, Input::Close);
+        if before == State::Initializing {
+            inner.answer(&Err(closed_error()));
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// There is no engine any more: whoever waits is told so.
+    pub(crate) fn stop(&self, error: &Error) {
+        let mut inner = self.inner.lock();
+        inner.stopped.get_or_insert_with(|| error.clone());
+        inner.fail_jobs(error);
+        inner.answer(&Err(error.clone()));
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    fn conclude(&self, input: Input, outcome: &Result<(), Error>) {
+        let mut inner = self.inner.lock();
+        if self.apply(&mut inner, input) {
+            inner.trouble = None;
+            inner.answer(outcome);
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// Moves as the table says; `true` if that is another state.
+    fn apply(&self, inner: &mut MutexGuard<'_, Inner>, input: Input) -> bool {
+        match next(inner.state, input) {
+            Move::To(state) => {
+                self.set_state(inner, state);
+                true
+            }
+            Move::Stay | Move::Join | Move::Wait | Move::Refuse(_) => false,
+        }
+    }
+
+    fn set_state(&self, inner: &mut MutexGuard<'_, Inner>, state: State) {
+        log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
+        inner.state = state;
+        self.phase.store(state as u8, Ordering::Release);
+        // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
+        self.acc.let_in(!matches!(state, State::Ready | State::Committing | State::Aborting));
+    }
+}
+
+impl Inner {
+    /// Whether no other call is under way, and there is an engine to do what is asked.
+    fn check_free(&self, input: Input) -> Result<(), Error> {
+        if self.state == State::Fatal {
+            return Err(self.refused(name(input), Refusal::Fatal));
+        }
+        if let Some(error) = &self.stopped {
+            return Err(error.clone());
+        }
+        let Some(slot) = &self.slot else { return Ok(()) };
+        let under_way = slot.call.name();
+        let message = if slot.waited {
+            format!("{} while another thread is in {under_way}", name(input))
+        } else {
+            format!("{}: {under_way} timed out, call it again until it says what became of it", name(input))
+        };
+        Err(Error::new(ErrorKind::Misuse, message))
+    }
+
+    fn refused(&self, what: &str, refusal: Refusal) -> Error {
+        let misuse = |text: &str| Error::new(ErrorKind::Misuse, format!("{what}: {text}"));
+        match refusal {
+            Refusal::InitFirst => misuse("call init_transactions() first"),
+            Refusal::InitTwice => misuse("transactions are initialised already; call begin_transaction()"),
+            Refusal::BeginFirst => misuse("no transaction is open; call begin_transaction() first"),
+            Refusal::BeginTwice => {
+                misuse("a transaction is open already; commit_transaction() or abort_transaction() ends it")
+            }
+            Refusal::IsCommitting => misuse(
+                "the transaction is being committed; only commit_transaction() says what becomes of it",
+            ),
+            Refusal::IsAborting => {
+                misuse("the transaction is being aborted; begin_transaction() waits for its end")
+            }
+            Refusal::AbortFirst => self.abort_first(what),
+            Refusal::Fatal => {
+                let unknown = || Error::new(ErrorKind::Internal, "the producer cannot go on");
+                self.error.clone().unwrap_or_else(unknown)
+            }
+        }
+    }
+
+    fn abort_first(&self, what: &str) -> Error {
+        let text = match self.failed_records {
+            0 => format!("{what}: the transaction failed; call abort_transaction()"),
+            n => format!("{what}: {n} record(s) of the transaction failed; call abort_transaction()"),
+        };
+        let error =
+            Error::new(ErrorKind::TransactionAbortable, text).with_failed_records(self.failed_records);
+        let Some(cause) = &self.error else { return error };
+        let error = match cause.code() {
+            Some(code) => error.with_code(code),
+            None => error,
+        };
+        let error = match cause.topic_partition() {
+            Some(tp) => error.with_topic_partition(tp.clone()),
+            None => error,
+        };
+        error.with_source(cause.clone())
+    }
+
+    fn timed_out(&self, message: String) -> Error {
+        let error = Error::new(ErrorKind::Timeout, message).with_retriable(true);
+        match &self.trouble {
+            Some(trouble) => error.with_source(trouble.clone()),
+            None => error,
+        }
+    }
+
+    fn take_outcome(&mut self, call: Call) -> Option<Result<(), Error>> {
+        let slot = self.slot.as_mut().filter(|slot| slot.call == call)?;
+        let outcome = slot.outcome.take()?;
+        self.slot = None;
+        Some(outcome)
+    }
+
+    /// Nobody waits for the call any more; the next one of its kind will.
+    fn give_up(&mut self, call: Call) -> Error {
+        if let Some(slot) = self.slot.as_mut().filter(|slot| slot.call == call) {
+            slot.waited = false;
+        }
+        let known = match call {
+            Call::Commit => "; it may be committed or not: call commit_transaction() again, nothing else",
+            Call::Init | Call::Abort => "; call it again",
+        };
+        self.timed_out(format!("{} has no outcome within max.block.ms{known}", call.name()))
+    }
+
+    fn answer(&mut self, outcome: &Result<(), Error>) {
+        if let Some(slot) = &mut self.slot {
+            slot.outcome.get_or_insert_with(|| outcome.clone());
+        }
+    }
+
+    fn fail_jobs(&mut self, error: &Error) {
+        self.jobs.clear();
+        for (_, outcome) in &mut self.waiting {
+            outcome.get_or_insert_with(|| Err(error.clone()));
+        }
+    }
+}
+
+impl std::fmt::Debug for TransactionPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionPort").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! How fast transactions are, beside Java's producer and beside sending without them. Prints and judges nothing unless
+//! asked, since a busy machine proves nothing:
+//!
+//! ```text
+//! KAFKA_PRODUCER_RATES=1 cargo test --release --test real_kafka -- --ignored --nocapture transaction_rate
+//! ```
+
+use crate::cluster::RealKafka;
+use crate::java::Version;
+use crate::numbered::{Producer, producer};
+use crate::wait;
+use kafka_producer::ProducerRecord;
+use std::time::Duration;
+
+const TOPIC: &str = "txn-rate";
+const VALUE: [u8; 100] = [0; 100];
+const WARM_UP: usize = 200;
+const ROUNDS: usize = 3;
+const SMALL: usize = 2000;
+
+fn wanted() -> bool {
+    let wanted = std::env::var_os("KAFKA_PRODUCER_RATES").is_some();
+    if !wanted {
+        eprintln!("skipped: set KAFKA_PRODUCER_RATES to measure");
+    }
+    wanted
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see README"]
+fn transactions_of_ten_records_beside_java() {
+    if !wanted() {
+        return;
+    }
+    let kafka = RealKafka::start(Version::V4_3, 1);
+    kafka.create_topic(TOPIC, 3, 1, &[]);
+    let producer = producer(&kafka, &[("transactional.id", "rust-rate"), ("linger.ms", "0")]);
+    run(&producer, WARM_UP, 10);
+    let mut best: Option<(f64, f64)> = None;
+    for _ in 0..ROUNDS {
+        let ours = per_second(SMALL, timed(|| run(&producer, SMALL, 10)));
+        let answer = kafka.demand(&format!("transactions {TOPIC} {SMALL} 10")).concat();
+        let java = per_second(SMALL, Duration::from_nanos(answer.parse().expect("nanoseconds")));
+        eprintln!("ours {ours:.0}/s, Java {java:.0}/s: {:.2} times", ours / java);
+        best = Some(best.map_or((ours, java), |(o, j)| (o.max(ours), j.max(java))));
+    }
+    let (ours, java) = best.expect("a round");
+    assert!(ours / java >= 1.5, "ours {ours:.0}/s, Java {java:.0}/s");
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see README"]
+fn transactions_of_ten_thousand_records_beside_none() {
+    if !wanted() {
+        return;
+    }
+    let kafka = RealKafka::start(Version::V4_3, 1);
+    kafka.create_topic(TOPIC, 3, 1, &[]);
+    let transactional = producer(&kafka, &[("transactional.id", "rust-rate")]);
+    let plain = producer(&kafka, &[]);
+    let (count, records) = (100, 10_000);
+    let send_plain = |count: usize| {
+        for i in 0..count * records {
+            send(&plain, i);
+        }
+        plain.flush().expect("delivered");
+    };
+    run(&transactional, 20, records);
+    send_plain(20);
+    let mut best = (0.0_f64, 0.0_f64);
+    for _ in 0..ROUNDS {
+        let with = per_second(count * records, timed(|| run(&transactional, count, records)));
+        let without = per_second(count * records, timed(|| send_plain(count)));
+        eprintln!("with transactions {with:.0} records/s, without {without:.0}: {:.3}", with / without);
+        best = (best.0.max(with), best.1.max(without));
+    }
+    assert!(best.0 / best.1 >= 0.9, "{best:?}");
+}
+
+/// Commits so many transactions, one after the other.
+fn run(producer: &Producer, count: usize, records: usize) {
+    for _ in 0..count {
+        let transaction = producer.transaction().expect("begun");
+        for i in 0..records {
+            send(producer, i);
+        }
+        transaction.commit().expect("committed");
+    }
+}
+
+fn send(producer: &Producer, i: usize) {
+    let record = ProducerRecord::new(TOPIC, VALUE.as_slice()).partition((i % 3) as i32);
+    producer.send(record).expect("it enters").detach();
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = wait::now();
+    work();
+    began.elapsed()
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64()
+}
