@@ -268,5 +268,7 @@ impl Future for DeliveryFuture {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod models;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ fn every_test_that_a_page_names_exists() {
     functions(&root.join("tests"), &mut known);
     functions(&root.join("src"), &mut known);
     let mut named = 0;
-    for page in ["tests/README.md", "docs/semantics.md"] {
+    for page in ["tests/README.md", "docs/semantics.md", "docs/reliability.md"] {
         let text = fs::read_to_string(root.join(page)).unwrap();
         for word in text.split('`').skip(1).step_by(2) {
             // `module::a_sentence_with_underscores`, or with a file before it.

@@ -130,6 +130,10 @@ impl Held<'_> {
         if let Some(fresh) = self.fresh.take() {
             self.entry.batch_ended();
             self.acc.unfinished.end(fresh.generation);
+            // A sender that drains may wait for nothing but this batch, and nobody else would tell it.
+            if self.acc.is_closed() {
+                self.acc.signals.sweep();
+            }
         }
     }
 }
@@ -452,4 +456,25 @@ pub(super) fn body_of(pool: &Arc<MemoryPool>, leader: i32, bytes: &[u8]) -> Body
     let mut list = ChunkList::new(first, size);
     list.across(&mut chunks).put(bytes);
     Body::new(list, bytes.len(), pool.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pending;
+    use super::super::tests::{Rig, settings};
+    use super::*;
+
+    #[test]
+    fn a_batch_that_never_began_does_not_hold_up_a_close() {
+        let rig = Rig::one(settings());
+        let entry = &rig.partitions[0];
+        let fresh = Some(rig.acc.fresh(entry, Waited::default()).unwrap());
+        let held = Held { acc: &rig.acc, entry, spare: Vec::new(), fresh };
+        rig.acc.close();
+        rig.acc.signals.take(&mut Pending::default());
+        assert!(!rig.acc.unfinished.is_empty(), "the sender waits for it");
+        drop(held);
+        assert!(rig.acc.unfinished.is_empty());
+        assert!(!rig.acc.signals.fall_asleep(None), "the sender is told");
+    }
 }

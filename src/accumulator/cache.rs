@@ -19,8 +19,25 @@ struct Cached {
     snapshot: Arc<TopicSnapshot>,
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static TOPICS: [Cell<Option<Box<Cached>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
+}
+
+/// Lets go of what this thread remembers of a producer. Other threads keep theirs until they end or need the place.
+pub(super) fn forget(producer: u64) {
+    let forgotten = TOPICS.try_with(|topics| {
+        topics.each_ref().map(|slot| {
+            let cached = slot.take();
+            let (own, other) = match cached {
+                Some(cached) if cached.producer == producer => (Some(cached), None),
+                other => (None, other),
+            };
+            slot.set(other);
+            own
+        })
+    });
+    // Outside the table: what is let go of may look into it.
+    drop(forgotten);
 }
 
 /// A topic for the time of one `send`; goes back into the thread's table when dropped.

@@ -39,7 +39,7 @@ use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, OnceLock, RwLock};
+use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
 use topics::TopicTable;
@@ -118,7 +118,7 @@ struct UnseenLog {
 
 impl RecordAccumulator {
     pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        static NEXT_ID: ProcessCounter = ProcessCounter::new(1);
         let chunk_size =
             settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -254,6 +254,7 @@ impl RecordAccumulator {
         self.pool.close();
         self.unfinished.flush();
         self.signals.sweep();
+        cache::forget(self.id);
     }
 
     /// Records that entered and have no outcome.

@@ -2,6 +2,8 @@
 
 mod appending;
 mod lifecycle;
+#[cfg(shuttle)]
+mod models;
 mod sealing;
 mod stress;
 
@@ -13,7 +15,7 @@ use crate::protocol::record::{BatchAttributes, BatchHeader, CompressionType, Rec
 
 const LONG: Duration = Duration::from_secs(3600);
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         batch_size: 1024,
         linger: LONG,
@@ -36,10 +38,10 @@ fn infos(leaders: &[Option<i32>]) -> Vec<PartitionInfo> {
 }
 
 /// An accumulator with one topic, `t`.
-struct Rig {
-    acc: Arc<RecordAccumulator>,
+pub(super) struct Rig {
+    pub(super) acc: Arc<RecordAccumulator>,
     topic: Arc<TopicEntry>,
-    partitions: Vec<Arc<PartitionEntry>>,
+    pub(super) partitions: Vec<Arc<PartitionEntry>>,
 }
 
 impl Rig {
@@ -53,7 +55,7 @@ impl Rig {
         Self { acc, topic, partitions }
     }
 
-    fn one(settings: Settings) -> Self {
+    pub(super) fn one(settings: Settings) -> Self {
         Self::new(settings, &[Some(1)])
     }
 

@@ -495,18 +495,18 @@ impl std::fmt::Debug for BatchCompletion {
     }
 }
 
-thread_local! {
+crate::sync::thread_local! {
     /// The producer whose callbacks this thread runs.
     static CALLBACKS_OF: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Marks the current thread as the callback thread of producer `id`.
 pub(crate) fn enter_callback_thread(id: u64) {
-    CALLBACKS_OF.set(Some(id));
+    CALLBACKS_OF.with(|of| of.set(Some(id)));
 }
 
 /// Whether the current thread runs the callbacks of producer `id`.
 #[inline]
 pub(crate) fn on_callback_thread(id: u64) -> bool {
-    CALLBACKS_OF.get() == Some(id)
+    CALLBACKS_OF.with(Cell::get) == Some(id)
 }

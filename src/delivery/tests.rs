@@ -4,10 +4,10 @@ use crate::sync::Mutex;
 use std::task::{Wake, Waker};
 
 #[derive(Default)]
-struct Owner {
-    hurried: Mutex<Vec<u32>>,
-    late: Mutex<Vec<PendingCallbacks>>,
-    unseen: Mutex<u32>,
+pub(super) struct Owner {
+    pub(super) hurried: Mutex<Vec<u32>>,
+    pub(super) late: Mutex<Vec<PendingCallbacks>>,
+    pub(super) unseen: Mutex<u32>,
 }
 
 impl BatchOwner for Owner {
@@ -22,9 +22,9 @@ impl BatchOwner for Owner {
     }
 }
 
-const FACTS: RecordFacts = RecordFacts { timestamp: 5, key_size: None, value_size: Some(3) };
+pub(super) const FACTS: RecordFacts = RecordFacts { timestamp: 5, key_size: None, value_size: Some(3) };
 
-fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
+pub(super) fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
     let owner = Arc::new(Owner::default());
     let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
     (owner, Arc::new(completion))
@@ -35,11 +35,11 @@ fn owner_ref(owner: &Arc<Owner>) -> OwnerRef {
     OwnerRef::new(owner, 77)
 }
 
-fn delivered(base: i64) -> Outcome {
+pub(super) fn delivered(base: i64) -> Outcome {
     Outcome::Delivered { base_offset: Some(base), log_append_time: None }
 }
 
-fn failed() -> Outcome {
+pub(super) fn failed() -> Outcome {
     Outcome::Failed { error: Error::new(ErrorKind::DeliveryTimeout, "late"), records: Box::default() }
 }
 

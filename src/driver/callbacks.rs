@@ -55,8 +55,9 @@ impl Callbacks {
     /// Waits until every callback queued so far has run; `false` if `deadline` came first.
     pub(crate) fn wait(&self, deadline: Instant) -> bool {
         let (done, barrier) = bounded(1);
-        // A thread that is gone has run what it could.
-        self.jobs.send(Job::Barrier(done)).is_err() || barrier.recv_deadline(deadline).is_ok()
+        // A thread that is gone, or goes while this waits, has run what came before.
+        self.jobs.send(Job::Barrier(done)).is_err()
+            || !matches!(barrier.recv_deadline(deadline), Err(RecvTimeoutError::Timeout))
     }
 
     /// Lets the thread end once it has run what is queued, and waits for that until `deadline`. May be called again, and

@@ -2,7 +2,7 @@
 //! their own, so that a slow name server or a silent host delays nobody else.
 //!
 //! At most eight threads connect at a time, beside those inside name resolution, which nothing can bound in time
-//! (`resolve.rs`).
+//! (`resolve.rs`). Closing the producer ends them (`attempts.rs`), but for those in name resolution.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use socket2::{Domain, Protocol, SockAddr, Type};
 
+use super::attempts::{Attempts, Watched};
 use super::resolve::Resolver;
 use super::wait::Waker;
 use crate::clock;
@@ -20,9 +21,8 @@ use crate::error::{Error, ErrorKind, panic_text};
 use crate::protocol::header::{decode_response_header, encode_request};
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, ErrorCode, FrameBuffer, Reader, Writer, choose_version};
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::Arc;
 
-const MAX_CONNECTING: usize = 8;
 /// What the exchange of versions may take: a broker lists some hundred APIs of a few bytes each.
 const MAX_HANDSHAKE_FRAME: usize = 1024 * 1024;
 const API_VERSIONS: i16 = 4;
@@ -47,16 +47,7 @@ pub(super) struct Connected {
 #[derive(Debug)]
 pub(super) struct Connector {
     settings: SocketSettings,
-    slots: Arc<Slots>,
-    done: Sender<Connected>,
-    waker: Waker,
-}
-
-/// Counts the threads that connect.
-#[derive(Debug, Default)]
-struct Slots {
-    taken: Mutex<usize>,
-    freed: Condvar,
+    slots: Arc<Attempts>,
 }
 
 /// One connection to make.
@@ -65,12 +56,12 @@ struct Task {
     setup_timeout: Duration,
     request_timeout: Duration,
     settings: SocketSettings,
-    slots: Arc<Slots>,
+    slots: Arc<Attempts>,
 }
 
 impl Connector {
     pub(super) fn new(settings: SocketSettings, done: Sender<Connected>, waker: Waker) -> Self {
-        Self { settings, slots: Arc::default(), done, waker }
+        Self { settings, slots: Arc::new(Attempts::new(done, waker)) }
     }
 
     /// Begins to connect; the result comes through the queue, also if no thread can be started.
@@ -83,20 +74,20 @@ impl Connector {
     ) {
         let settings = self.settings.clone();
         let task = Task { address, setup_timeout, request_timeout, settings, slots: self.slots.clone() };
-        let (done, waker) = (self.done.clone(), self.waker.clone());
-        let thread = std::thread::Builder::new().name("kafka-connector".into()).spawn(move || {
-            let result = task.run();
-            // The sender may be gone; then the socket closes here.
-            if done.send(Connected { conn, result }).is_ok() {
-                waker.wake();
-            }
-        });
+        let thread = std::thread::Builder::new()
+            .name("kafka-connector".into())
+            .spawn(move || task.slots.deliver(Connected { conn, result: task.run() }));
         if let Err(error) = thread {
             let error =
                 Error::new(ErrorKind::Connection, "cannot start a thread to connect").with_source(error);
-            let _ = self.done.send(Connected { conn, result: Err(error) });
-            self.waker.wake();
+            self.slots.deliver(Connected { conn, result: Err(error) });
         }
+    }
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        self.slots.close();
     }
 }
 
@@ -143,10 +134,10 @@ impl Task {
         let deadline = clock::deadline(clock::now(), self.request_timeout);
         let peer = self.exchange_versions(&socket, deadline)?;
         socket.set_read_timeout(None).and_then(|()| socket.set_write_timeout(None)).map_err(failed)?;
-        Ok((socket, peer))
+        Ok((socket.release().map_err(failed)?, peer))
     }
 
-    fn open(&self, address: SocketAddr) -> io::Result<socket2::Socket> {
+    fn open(&self, address: SocketAddr) -> io::Result<Watched> {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         socket.set_keepalive(true)?;
@@ -156,6 +147,7 @@ impl Task {
         if let Some(bytes) = self.settings.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
+        let socket = self.slots.watch(socket)?;
         socket.connect_timeout(&SockAddr::from(address), self.setup_timeout.max(Duration::from_millis(1)))?;
         Ok(socket)
     }
@@ -265,29 +257,5 @@ fn features(answer: &ApiVersionsResponse) -> Features {
     Features {
         epoch: (answer.finalized_features_epoch >= 0).then_some(answer.finalized_features_epoch),
         transaction_version: transactions.map_or(0, |f| f.max_version_level),
-    }
-}
-
-impl Slots {
-    /// Waits for one of the eight.
-    fn take(self: &Arc<Self>, deadline: Instant) -> Result<Slot, Error> {
-        let mut taken = self.taken.lock();
-        while *taken >= MAX_CONNECTING {
-            if self.freed.wait_until(&mut taken, deadline).timed_out() {
-                let message = "eight other connections are being made, and none of them came to an end";
-                return Err(Error::new(ErrorKind::Connection, message).with_retriable(true));
-            }
-        }
-        *taken += 1;
-        Ok(Slot(self.clone()))
-    }
-}
-
-struct Slot(Arc<Slots>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        *self.0.taken.lock() -= 1;
-        self.0.freed.notify_one();
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Application threads reach it through [`Status`] (a leaf lock) and a queue of commands.
 
+mod attempts;
 mod callbacks;
 mod connect;
 mod monitor;

@@ -6,7 +6,8 @@ use kafka_producer::metrics::RequestOutcome;
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{
-    BytesSerializer, Event, KafkaProducer, ProducerConfigBuilder, ProducerRecord, StringSerializer,
+    BytesSerializer, DeliveryFuture, Event, KafkaProducer, ProducerConfigBuilder, ProducerRecord,
+    StringSerializer,
 };
 use std::sync::{Arc, Mutex};
 
@@ -166,4 +167,34 @@ fn a_listener_that_panics_is_called_again() {
     all_delivered(&send_numbers(&producer, "t", 0, 0..2));
     producer.close().unwrap();
     assert!(*calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner) > 3);
+}
+
+/// What transactions ask is told like everything else, and the time that their calls take is counted.
+#[test]
+fn transactions() {
+    let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
+    let (producer, heard) = hearing(fast(&cluster).transactional_id("told"));
+    cluster.inject(Fault::on(ApiKey::END_TXN).error_before(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    producer.init_transactions().unwrap();
+    producer.begin_transaction().unwrap();
+    send_numbers(&producer, "t", 0, 0..1).into_iter().for_each(DeliveryFuture::detach);
+    producer.commit_transaction().unwrap();
+    producer.begin_transaction().unwrap();
+    producer.abort_transaction().unwrap();
+    for (wanted, result) in [
+        (ApiKey::FIND_COORDINATOR, RequestOutcome::Answered),
+        (ApiKey::INIT_PRODUCER_ID, RequestOutcome::Answered),
+        (ApiKey::END_TXN, RequestOutcome::Refused(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)),
+        (ApiKey::END_TXN, RequestOutcome::Answered),
+    ] {
+        hears(
+            &heard,
+            |e| matches!(e, Event::RequestDone { api, outcome, .. } if *api == wanted && *outcome == result),
+        );
+    }
+    let m = producer.metrics();
+    for name in ["init", "begin", "commit", "abort"] {
+        assert!(m.value(&format!("txn-{name}-time-ns-total")).unwrap() > 0.0, "{name}");
+    }
+    assert_eq!(m.txn_send_offsets_nanos, 0);
 }

@@ -27,6 +27,7 @@ mod metrics;
 mod names;
 mod plug_ins;
 mod promises;
+mod races;
 mod records;
 mod refused;
 mod scripted;

@@ -120,6 +120,17 @@ fn fetch_stops_readers_of_committed_records_and_tells_them_what_was_aborted() {
 }
 
 #[test]
+fn fetch_sessions_are_neither_offered_nor_found() {
+    let cluster = cluster(2);
+    let mut client = Client::connect(&cluster, 1);
+    let asks = FetchRequest { session_epoch: 0, ..Default::default() };
+    let answer = client.call(&asks, 11);
+    assert_eq!((answer.error_code, answer.session_id), (E::NONE, 0));
+    let invented = FetchRequest { session_id: 7, session_epoch: 1, ..Default::default() };
+    assert_eq!(client.call(&invented, 11).error_code, E::FETCH_SESSION_ID_NOT_FOUND);
+}
+
+#[test]
 fn version_2_raises_the_epoch_with_each_end_and_starts_sequences_again() {
     let cluster = cluster(2);
     let mut txn = Txn::start(&cluster, "id", 2);

@@ -259,6 +259,8 @@ fn properties(dir: &Path, i: usize, clients: &[SocketAddr], controllers: &[Socke
     // Timestamps of the tests lie in the past; retention would remove such records under their feet.
     set("log.retention.ms", &-1);
     set("log.cleaner.dedupe.buffer.size", &(4 << 20));
+    // Transactions that take too long are looked for every ten seconds otherwise.
+    set("transaction.abort.timed.out.transaction.cleanup.interval.ms", &500);
     // A killed node is missed after 4 s instead of 9, so that tests of leader moves take seconds.
     set("broker.session.timeout.ms", &4000);
     set("broker.heartbeat.interval.ms", &500);

@@ -11,7 +11,7 @@
 //!
 //! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
 //! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
-//! sleeps between two looks at something, `numbered` has the records and the check of what became of them,
+//! sleeps between two looks at something, `raw` asks by hand, `numbered` has the records and the check of what became of them,
 //! `ledger` the same for transactions. The other modules are the suites.
 
 mod cluster;
@@ -21,12 +21,16 @@ mod load;
 mod logs;
 mod partitions;
 mod proxy;
+#[path = "../mock_cluster/client.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the embedded cluster's own tests need all of it")]
+mod raw;
 mod reader;
 mod topics;
 mod wait;
 
 mod answers;
 mod bad_input;
+mod coordinator;
 mod copier;
 mod delivery;
 mod faults;

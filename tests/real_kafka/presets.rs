@@ -1,14 +1,10 @@
 //! The embedded cluster answers as Kafka does: the same requests, byte for byte, to both.
 
-#[path = "../mock_cluster/client.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "the embedded cluster's own tests need all of it")]
-mod client;
-
 use crate::cluster::RealKafka;
 use crate::java::Version;
 use crate::numbered::on_each_release;
+use crate::raw::{Batch, Client, batch, only, produce};
 use crate::wait;
-use client::{Batch, Client, batch, only, produce};
 use kafka_producer::mock::{BrokerVersion, MockCluster};
 use kafka_producer::protocol::messages::{ApiVersionsRequest, InitProducerIdRequest};
 use kafka_producer::protocol::{ApiKey, ErrorCode};

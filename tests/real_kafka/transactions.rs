@@ -7,6 +7,7 @@ use crate::numbered::{Producer, producer};
 use kafka_producer::{
     ConsumerGroupMetadata, ErrorKind, Offsets, ProducerConfig, ProducerRecord, TopicPartition,
 };
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// By each of the big suites.
@@ -37,8 +38,12 @@ fn two_thousand_transactions_with_transaction_version_1_and_then_2() {
     let kafka = RealKafka::start(Version::V4_3, 1);
     kafka.demand("feature transaction.version 1");
     let producer = many_transactions(&kafka, "version-1");
-    // The producer notices at the end of a transaction.
+    let epochs_of_old = epochs(&kafka, "version-1-a");
+    assert!(epochs_of_old < TRANSACTIONS as usize / 3, "only an abort needs a new one: {epochs_of_old}");
     kafka.demand("feature transaction.version 2");
+    // Brokers say so when somebody connects, and the producer goes by it from its next transaction on.
+    kafka.terminate(0);
+    kafka.restart(0);
     let mut ledger = Ledger::new("upgrade");
     create_topics(&kafka, "upgrade");
     for n in 0..50 {
@@ -46,6 +51,15 @@ fn two_thousand_transactions_with_transaction_version_1_and_then_2() {
     }
     producer.close().expect("nothing is left");
     ledger.verify(&kafka);
+    // Each transaction of the new protocol has its own: 50, a third of them perhaps aborted before anything was sent.
+    assert!(epochs(&kafka, "upgrade-a") > 25);
+}
+
+/// How many epochs have written to a topic.
+fn epochs(kafka: &RealKafka, topic: &str) -> usize {
+    let batches = kafka.dump_log(0, topic);
+    let stamps = batches.iter().map(|batch| batch.producer.expect("idempotent"));
+    stamps.map(|stamp| (stamp.id, stamp.epoch)).collect::<HashSet<_>>().len()
 }
 
 /// Returns the producer, to go on with.

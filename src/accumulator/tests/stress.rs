@@ -2,19 +2,27 @@
 
 use super::*;
 use crate::sync::Condvar;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A waker as a poller has it: a flag that stays set until it is seen.
 #[derive(Default)]
-struct Doorbell {
+pub(super) struct Doorbell {
     rung: Mutex<bool>,
     changed: Condvar,
+    /// The order to close, which comes when `close` has refused all further records.
+    close: AtomicBool,
 }
 
 impl Doorbell {
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         *self.rung.lock() = true;
         self.changed.notify_one();
+    }
+
+    pub(super) fn close(&self, acc: &RecordAccumulator) {
+        acc.close();
+        self.close.store(true, Ordering::SeqCst);
+        self.ring();
     }
 
     /// Panics if nobody rings for longer than any of these tests may take: a wake-up was lost.
@@ -34,11 +42,11 @@ impl Doorbell {
 }
 
 /// What the fake sender read from the batches, by partition.
-type Log = HashMap<u32, Vec<Vec<u8>>>;
+pub(super) type Log = BTreeMap<u32, Vec<Vec<u8>>>;
 
-/// Takes what it is told of and nothing else, until the accumulator is closed and everything has its outcome.
-fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: usize) -> Log {
-    let mut known: HashMap<u32, Arc<PartitionEntry>> = HashMap::new();
+/// Takes what it is told of and nothing else, until it is told to close and everything has its outcome.
+pub(super) fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: usize) -> Log {
+    let mut known: BTreeMap<u32, Arc<PartitionEntry>> = BTreeMap::new();
     let mut log = Log::new();
     let mut pending = Pending::default();
     let mut timer: Option<Instant> = None;
@@ -46,7 +54,7 @@ fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: usize) -> Lo
     loop {
         acc.signals.woke_up();
         acc.signals.take(&mut pending);
-        let mut look: HashSet<u32> = pending.hurried.drain(..).collect();
+        let mut look: BTreeSet<u32> = pending.hurried.drain(..).collect();
         for entry in pending.partitions.drain(..) {
             entry.clear_notified();
             look.insert(entry.id);
@@ -81,7 +89,7 @@ fn run_sender(acc: &RecordAccumulator, bell: &Doorbell, fail_every: usize) -> Lo
                 assert!(acc.complete(entry, &batch, outcome));
             }
         }
-        if acc.is_closed() && acc.unfinished.is_empty() {
+        if bell.close.load(Ordering::SeqCst) && acc.unfinished.is_empty() {
             return log;
         }
         if acc.signals.fall_asleep(timer) {
@@ -100,7 +108,7 @@ struct Load {
 }
 
 /// What one thread saw: the bytes it sent and the handle of each.
-type Sent = Vec<(Vec<u8>, DeliveryFuture)>;
+pub(super) type Sent = Vec<(Vec<u8>, DeliveryFuture)>;
 
 fn one_thread(rig: &Rig, load: &Load, name: u8) -> Sent {
     let mut sent = Sent::new();
@@ -132,10 +140,10 @@ fn one_thread(rig: &Rig, load: &Load, name: u8) -> Sent {
     sent
 }
 
-fn check(sent: Vec<Sent>, log: &Log, rig: &Rig) {
+pub(super) fn check(sent: Vec<Sent>, log: &Log, rig: &Rig) {
     let mut acknowledged = 0;
     for sent in sent {
-        let mut last: HashMap<i32, i64> = HashMap::new();
+        let mut last: BTreeMap<i32, i64> = BTreeMap::new();
         for (value, handle) in sent {
             match handle.try_get().expect("every record has an outcome") {
                 Ok(metadata) => {
@@ -173,10 +181,10 @@ fn run(load: &Load) {
             while rig.acc.metrics.snapshot().records_acknowledged < 500 {
                 std::thread::yield_now();
             }
-            rig.acc.close();
+            bell.close(&rig.acc);
         }
         let sent: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
-        rig.acc.close();
+        bell.close(&rig.acc);
         check(sent, &sender.join().unwrap(), &rig);
     });
     rig.assert_clean();

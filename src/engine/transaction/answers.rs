@@ -157,6 +157,7 @@ impl Engine {
         reaction: Reaction,
         now: Instant,
     ) {
+        self.answer.code(code);
         let Some(t) = self.transactions.as_deref() else { return };
         let about = match errand.ask {
             Ask::FindGroup | Ask::CommitOffsets => format!(" for group {}", errand.key),

@@ -1,8 +1,8 @@
 //! Fetch: whole batches from an offset on, so that consumers with assigned partitions can read back.
 //!
 //! Readers of committed records get nothing of an open transaction and behind it, and a list of the aborted ones, which
-//! they skip themselves (KIP-98). Not implemented: fetch sessions (every fetch is full, which clients accept),
-//! followers. A fetch that finds nothing answers after its `max_wait_ms`; what arrives meanwhile is
+//! they skip themselves (KIP-98). Not implemented: fetch sessions (KIP-227: every fetch is full and no session is
+//! offered, which clients accept; one that nobody offered is not found), followers. A fetch that finds nothing answers after its `max_wait_ms`; what arrives meanwhile is
 //! found by the next one.
 
 use super::{Answer, Handler};
@@ -32,6 +32,13 @@ impl Handler for FetchRequest {
     }
 
     fn answer(self, cluster: &mut ClusterState, call: &Call, plan: &Plan) -> Answer<FetchResponse> {
+        if self.session_id != 0 {
+            return Answer::Respond(FetchResponse {
+                throttle_time_ms: plan.throttle_ms(),
+                error_code: ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+                ..Default::default()
+            });
+        }
         let committed = self.isolation_level == READ_COMMITTED;
         let mut left = usize::try_from(self.max_bytes).unwrap_or(0);
         let mut responses = Vec::with_capacity(self.topics.len());
