@@ -107,6 +107,7 @@ impl Engine {
             }
         }
         log::trace!(target: "kafka_producer::engine", "produce answered after {:?}", now - started);
+        self.pace_transactions(started, now);
         for answer in answers.drain(..) {
             self.part_answered(answer, now);
         }

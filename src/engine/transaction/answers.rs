@@ -335,6 +335,9 @@ impl Engine {
     fn end_told(&mut self, errand: &Errand, answer: &EndTxnResponse, now: Instant) {
         let code = answer.error_code;
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        if !code.is_error() && t.protocol == Protocol::V2 {
+            t.pace.ended(now.saturating_duration_since(errand.sent), now);
+        }
         let reaction = match react(errand.ask, code, t.ongoing.touched == Touched::Yes) {
             Reaction::Fatal if errand.ask == Ask::Abort && t.may_be_early(code) => Reaction::NothingThere,
             reaction => reaction,

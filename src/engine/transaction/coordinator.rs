@@ -132,7 +132,7 @@ impl Engine {
         } else {
             (t.id().to_owned(), TRANSACTION, Ask::FindTransaction)
         };
-        let errand = Errand { ask, key: key.clone(), job: None };
+        let errand = Errand { ask, key: key.clone(), job: None, sent: now };
         let request = if version >= BATCHED {
             FindCoordinatorRequest { key_type, coordinator_keys: vec![key], ..Default::default() }
         } else {

@@ -1,5 +1,7 @@
 //! What may be sent while which transaction is open, and what it means for a transaction when a batch fails.
 
+use std::time::Instant;
+
 use super::state::State;
 use super::{Protocol, Touched, Transactions};
 use crate::engine::Engine;
@@ -43,6 +45,7 @@ impl Engine {
                     t.ongoing.wanted.insert(number);
                 }
                 let waits = t.bump && t.ongoing.touched == Touched::No;
+                let waits = waits || (t.protocol == Protocol::V2 && t.pace.holds(number));
                 if waits || (!member && t.protocol == Protocol::V1) { May::Wait } else { May::Send }
             }
             // The producer fails as a whole.
@@ -52,6 +55,21 @@ impl Engine {
             | State::Ready
             | State::Aborting
             | State::Abortable => May::Drop,
+        }
+    }
+
+    /// Lets go what waited for the end of the transaction before.
+    pub(super) fn release_held(&mut self, now: Instant) {
+        let Some(t) = self.transactions.as_deref_mut() else { return };
+        for number in t.pace.release(now) {
+            self.evaluate(number, now);
+        }
+    }
+
+    /// A request with batches that was sent at `sent` is answered.
+    pub(in crate::engine) fn pace_transactions(&mut self, sent: Instant, now: Instant) {
+        if let Some(t) = self.transactions.as_deref_mut() {
+            t.pace.answered(sent, now);
         }
     }
 

@@ -7,6 +7,7 @@
 //! plan.rs    what comes next                      coordinator.rs  which broker to ask, and reaching it
 //! rules.rs   what an error code means             requests.rs     asking
 //! members.rs what may be sent, what failed        answers.rs      carrying answers out
+//! pace.rs    how soon the next one begins
 //! ```
 //!
 //! Two protocols. In version 1 the coordinator is told of each partition and group before anything goes there. In
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 mod answers;
 mod coordinator;
 mod members;
+mod pace;
 mod plan;
 mod port;
 mod requests;
@@ -41,6 +43,7 @@ use crate::accumulator::RecordAccumulator;
 use crate::error::{Error, ErrorKind};
 use crate::sync::Arc;
 use coordinator::{Coordinator, GroupCoordinator};
+use pace::Pace;
 use plan::{Facts, Offsets, Step, plan};
 use port::OffsetsJob;
 use rules::Ask;
@@ -74,6 +77,7 @@ pub(crate) struct Transactions {
     /// Questions to the transaction's coordinator, and to the group's: neither keeps the other back.
     line: Line,
     group_line: Line,
+    pace: Pace,
     ongoing: Ongoing,
     /// A new epoch is needed before the next transaction: what is in doubt must not land in it.
     bump: bool,
@@ -143,6 +147,7 @@ impl Transactions {
             group: GroupCoordinator::default(),
             line: Line::default(),
             group_line: Line::default(),
+            pace: Pace::default(),
             ongoing: Ongoing::default(),
             bump: false,
             broken: 0,
@@ -198,7 +203,8 @@ impl Transactions {
     /// When something is due that no event will bring.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let unknown = self.ongoing.unknown_until.filter(|_| !self.ongoing.unknown.is_empty());
-        [self.line.next_due(), self.group_line.next_due(), unknown].into_iter().flatten().min()
+        let lines = [self.line.next_due(), self.group_line.next_due()];
+        lines.into_iter().chain([unknown, self.pace.next_due()]).flatten().min()
     }
 }
 
@@ -234,6 +240,7 @@ impl Engine {
     pub(super) fn run_transactions(&mut self, now: Instant) {
         self.notice_broken_batches();
         self.sweep_transaction();
+        self.release_held(now);
         loop {
             let Some(facts) = self.transaction_facts(now) else { return };
             let Some(t) = self.transactions.as_deref_mut() else { return };

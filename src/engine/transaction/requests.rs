@@ -25,6 +25,7 @@ pub(in crate::engine) struct Errand {
     pub(super) key: String,
     /// The offsets it is about.
     pub(super) job: Option<u64>,
+    pub(super) sent: Instant,
 }
 
 impl Errand {
@@ -76,11 +77,12 @@ impl Engine {
         }
     }
 
-    fn errand(&self, ask: Ask) -> Errand {
+    fn errand(&self, ask: Ask, now: Instant) -> Errand {
         Errand {
             ask,
             key: self.transactions.as_deref().map_or_else(String::new, |t| t.id().to_owned()),
             job: None,
+            sent: now,
         }
     }
 
@@ -98,7 +100,7 @@ impl Engine {
             producer_id: current.map_or(-1, |identity| identity.id),
             producer_epoch: current.map_or(-1, |identity| identity.epoch),
         };
-        let errand = self.errand(if current.is_some() { Ask::Bump } else { Ask::Init });
+        let errand = self.errand(if current.is_some() { Ask::Bump } else { Ask::Init }, now);
         self.send_errand(node, version, &request, errand, now);
     }
 
@@ -120,7 +122,7 @@ impl Engine {
         let (producer_id, producer_epoch) = self.identity_parts();
         let transactional_id = t.id().to_owned();
         let request = AddPartitionsToTxnRequest { transactional_id, producer_id, producer_epoch, topics };
-        let errand = self.errand(Ask::AddPartitions);
+        let errand = self.errand(Ask::AddPartitions, now);
         self.send_errand(node, version, &request, errand, now);
         if let Some(t) = self.transactions.as_deref_mut() {
             t.touch(Touched::Maybe);
@@ -144,7 +146,7 @@ impl Engine {
             producer_epoch,
             group_id: job.group.group_id().to_owned(),
         };
-        let errand = Errand { job: Some(job.id), ..self.errand(Ask::AddOffsets) };
+        let errand = Errand { job: Some(job.id), ..self.errand(Ask::AddOffsets, now) };
         self.send_errand(node, version, &request, errand, now);
         if let Some(t) = self.transactions.as_deref_mut() {
             t.touch(Touched::Maybe);
@@ -185,7 +187,12 @@ impl Engine {
             group_instance_id: group.group_instance_id().map(str::to_owned),
             topics,
         };
-        let errand = Errand { ask: Ask::CommitOffsets, key: group.group_id().to_owned(), job: Some(job.id) };
+        let errand = Errand {
+            ask: Ask::CommitOffsets,
+            key: group.group_id().to_owned(),
+            job: Some(job.id),
+            sent: now,
+        };
         self.send_errand(node, version, &request, errand, now);
         if let Some(t) = self.transactions.as_deref_mut() {
             // In version 2 this makes the group part of the transaction.
@@ -201,7 +208,7 @@ impl Engine {
         let (producer_id, producer_epoch) = self.identity_parts();
         let committed = ask == Ask::Commit;
         let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed };
-        let errand = self.errand(ask);
+        let errand = self.errand(ask, now);
         self.send_errand(node, version, &request, errand, now);
     }
 }
