@@ -82,6 +82,22 @@ fn files_are_short() {
     assert!(long.is_empty(), "over {MAX_LINES} lines without tests: {}", long.join(", "));
 }
 
+/// Deadlines count on the monotonic clock: whoever sets the wall clock changes what records are stamped with, and
+/// nothing else.
+#[test]
+fn the_wall_clock_only_stamps() {
+    let reads = |file: &PathBuf| {
+        let code = code_of(file);
+        code.contains("wall_millis") || code.contains("SystemTime::now")
+    };
+    let readers: Vec<_> = sources().into_iter().filter(reads).collect();
+    let may = ["src/clock.rs", "src/metrics/mod.rs", "src/producer/road.rs"];
+    for file in readers {
+        let name = file.to_string_lossy();
+        assert!(may.contains(&&*name) || name.starts_with("src/mock/"), "{name} reads the wall clock");
+    }
+}
+
 #[test]
 fn the_check_sees_every_form_of_path() {
     let exports = exports("pub use error::{Error, ErrorKind};\npub use api::Producer;");

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::partition::PartitionEntry;
 use super::topics::TopicEntry;
 use crate::clock;
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock};
 
 /// Brokers that share a place are taken for one: then a full batch may wait out its linger.
@@ -20,12 +20,23 @@ const PLACES: usize = 64;
 /// What a broker has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// Nothing: it takes a batch at once.
-    Idle,
+    /// Nothing: it takes a batch at once, from then on. Before that others may come to share the request.
+    IdleFrom(Option<Instant>),
     /// An answer will come, and there is room for a further request.
     Busy,
     /// An answer will come, or a connection, and before that nothing can be sent.
     Full,
+}
+
+/// [`Load`]s as one number: these two, or nanoseconds since the start.
+const BUSY: u64 = u64::MAX - 1;
+const FULL: u64 = u64::MAX;
+
+#[derive(Default)]
+struct Broker {
+    load: AtomicU64,
+    /// Its batches that were closed since the sender last looked.
+    closed: AtomicUsize,
 }
 
 pub(crate) struct Signals {
@@ -37,10 +48,7 @@ pub(crate) struct Signals {
     /// When the sender wakes by itself, in nanoseconds since `start`.
     wakes_by: AtomicU64,
     start: Instant,
-    /// A [`Load`] for each broker.
-    loads: [AtomicU8; PLACES],
-    /// Batches closed since the sender last looked.
-    closed: AtomicUsize,
+    brokers: [Broker; PLACES],
     /// As many of them as make a request worth sending while another one is under way.
     gather: usize,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -73,8 +81,7 @@ impl Signals {
             asleep: AtomicBool::new(false),
             wakes_by: AtomicU64::new(u64::MAX),
             start: clock::now(),
-            loads: [const { AtomicU8::new(Load::Idle as u8) }; PLACES],
-            closed: AtomicUsize::new(0),
+            brokers: std::array::from_fn(|_| Broker::default()),
             gather,
             waker: OnceLock::new(),
         }
@@ -109,10 +116,15 @@ impl Signals {
     /// A batch is full; `waiting`: it and those before it that the sender has not taken.
     pub(crate) fn closed(&self, entry: &Arc<PartitionEntry>, waiting: usize) {
         self.note(entry);
-        let closed = self.closed.fetch_add(1, Ordering::SeqCst) + 1;
-        let load = self.loads[place(entry.leader())].load(Ordering::SeqCst);
-        let worth_it =
-            load == Load::Idle as u8 || load == Load::Busy as u8 && (waiting > 1 || closed >= self.gather);
+        let broker = &self.brokers[place(entry.leader())];
+        let closed = broker.closed.fetch_add(1, Ordering::SeqCst) + 1;
+        let several = waiting > 1 || closed >= self.gather;
+        let worth_it = match broker.load.load(Ordering::SeqCst) {
+            FULL => false,
+            BUSY => several,
+            // It goes out then, if the sender wakes then.
+            from => several || from < self.wakes_by.load(Ordering::SeqCst),
+        };
         if worth_it {
             self.wake();
         }
@@ -130,9 +142,15 @@ impl Signals {
 
     /// Sender: what a broker has under way now. Told before it falls asleep.
     pub(crate) fn set_load(&self, broker: i32, load: Load) {
-        let place = &self.loads[place(broker)];
-        if place.load(Ordering::Relaxed) != load as u8 {
-            place.store(load as u8, Ordering::SeqCst);
+        let load = match load {
+            Load::IdleFrom(at) => at.map_or(0, |at| self.nanos(at)),
+            Load::Busy => BUSY,
+            Load::Full => FULL,
+        };
+        let place = &self.brokers[place(broker)];
+        place.closed.store(0, Ordering::SeqCst);
+        if place.load.load(Ordering::Relaxed) != load {
+            place.load.store(load, Ordering::SeqCst);
         }
     }
 
@@ -177,7 +195,6 @@ impl Signals {
         into.hurried.append(&mut pending.hurried);
         into.sweep |= std::mem::take(&mut pending.sweep);
         into.transaction |= std::mem::take(&mut pending.transaction);
-        self.closed.store(0, Ordering::SeqCst);
     }
 
     /// Sender: announces sleep until `until`, or until it is woken; `false` if there is something to look at first.

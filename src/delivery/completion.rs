@@ -9,8 +9,8 @@ use std::time::Instant;
 use super::{Callback, RecordFacts};
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::record::{RecordMetadata, TopicPartition};
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, ProcessCounter, Weak};
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ pub(crate) struct BatchCompletion {
 
 impl BatchCompletion {
     pub(crate) fn new(topic_partition: TopicPartition, partition_id: u32, owner: OwnerRef) -> Self {
-        static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+        static NEXT_SERIAL: ProcessCounter = ProcessCounter::new(1);
         Self {
             seats: Default::default(),
             next_seat: AtomicUsize::new(0),
@@ -298,8 +298,12 @@ impl BatchCompletion {
     #[inline(always)]
     pub(super) fn count_unseen(&self, seat: usize) -> bool {
         match self.seats.get(seat) {
-            Some(seat) if !self.has_changed() => {
-                seat.dropped.store(seat.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Some(own) if !self.has_changed() => {
+                own.dropped.store(own.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                // Whoever ended the batch meanwhile may have read the count before this.
+                if self.has_changed() {
+                    self.check_seat(seat);
+                }
                 true
             }
             _ => false,
@@ -311,7 +315,9 @@ impl BatchCompletion {
         self.outcome.get().is_some() || self.parts.get().is_some()
     }
 
-    /// The thread leaves its seat: what it counted while the batch ended, too late to be read then, is reported now.
+    /// Reports what the seat's thread counted while the batch ended, too late to be read then. The thread calls it when it
+    /// notices, and, since a processor may hold its count back for a moment, when it leaves the seat.
+    #[cold]
     pub(super) fn check_seat(&self, seat: usize) {
         if let Some(seat) = self.seats.get(seat).filter(|_| self.has_changed()) {
             match seat.take_unreported() {

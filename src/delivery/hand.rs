@@ -26,7 +26,7 @@ struct Hand {
     spare: Cell<Option<Arc<BatchCompletion>>>,
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static HANDS: [Hand; SLOTS] = const {
         [const { Hand { serial: Cell::new(0), seat: Cell::new(0), spare: Cell::new(None) } }; SLOTS]
     };

@@ -1,6 +1,6 @@
 //! Completions under the model checker: what ends a batch races what looks at it.
 
-use super::tests::{FACTS, Owner, batch, delivered, failed};
+use super::tests::{FACTS, Owner, batch, delivered, failed, owner_ref};
 use super::*;
 use crate::record::TopicPartition;
 use crate::sync::Mutex;
@@ -30,7 +30,7 @@ fn run_late(owner: &Owner) {
 fn every_way_to_wait_sees_the_end() {
     check(|| {
         let (owner, batch) = batch();
-        let handle = |index| DeliveryFuture::new(batch.clone(), index, FACTS);
+        let handle = |index| DeliveryFuture::new(&batch, index, FACTS);
         let (blocked, bounded, polled) = (handle(0), handle(1), handle(2));
         let threads = [
             thread::spawn(move || assert_eq!(blocked.get().unwrap().offset(), Some(10))),
@@ -56,7 +56,7 @@ fn every_way_to_wait_sees_the_end() {
 fn the_first_of_two_ends_stays_and_both_threads_agree() {
     check(|| {
         let (owner, batch) = batch();
-        let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
+        let handle = DeliveryFuture::new(&batch, 0, FACTS);
         let other = batch.clone();
         let expires = thread::spawn(move || end(&other, failed()));
         let acknowledged = end(&batch, delivered(3));
@@ -72,7 +72,7 @@ fn the_first_of_two_ends_stays_and_both_threads_agree() {
 fn a_wait_that_times_out_while_the_batch_ends_says_nothing_or_the_outcome() {
     check(|| {
         let (_, batch) = batch();
-        let handle = DeliveryFuture::new(batch.clone(), 0, FACTS);
+        let handle = DeliveryFuture::new(&batch, 0, FACTS);
         let waiter = thread::spawn(move || {
             let got = handle.get_timeout(Duration::from_secs(1));
             assert!(got.is_none_or(|result| result.unwrap().offset() == Some(7)));
@@ -90,7 +90,7 @@ fn callbacks_run_once_in_order_whenever_they_are_added() {
         let (owner, batch) = batch();
         let seen = Seen::default();
         let add = |index: u32| {
-            let handle = DeliveryFuture::new(batch.clone(), index, FACTS);
+            let handle = DeliveryFuture::new(&batch, index, FACTS);
             handle.on_complete(note(&seen, index));
         };
         add(0);
@@ -122,7 +122,7 @@ impl Wake for Flag {
 fn a_task_is_woken() {
     check(|| {
         let (_, batch) = batch();
-        let mut handle = DeliveryFuture::new(batch.clone(), 4, FACTS);
+        let mut handle = DeliveryFuture::new(&batch, 4, FACTS);
         let task = thread::spawn(move || {
             let flag = Arc::new(Flag::default());
             let waker = Waker::from(flag.clone());
@@ -146,7 +146,7 @@ fn a_task_is_woken() {
 fn each_failure_that_nobody_saw_is_counted_once() {
     check(|| {
         let (owner, batch) = batch();
-        let handle = |index| DeliveryFuture::new(batch.clone(), index, FACTS);
+        let handle = |index| DeliveryFuture::new(&batch, index, FACTS);
         let (dropped, cloned, seen) = (handle(0), handle(1), handle(2));
         let clone = cloned.clone();
         let threads = [
@@ -168,14 +168,14 @@ fn a_split_loses_no_waiter_and_no_callback() {
     check(|| {
         let (owner, parent) = batch();
         let seen = Seen::default();
-        let handle = |index| DeliveryFuture::new(parent.clone(), index, FACTS);
+        let handle = |index| DeliveryFuture::new(&parent, index, FACTS);
         let (waits, dropped, late) = (handle(0), handle(1), handle(1));
         let waiter = thread::spawn(move || assert_eq!(waits.get().unwrap().offset(), Some(20)));
         let dropper = thread::spawn(move || drop(dropped));
         let for_late = seen.clone();
         let adder = thread::spawn(move || late.on_complete(note(&for_late, 1)));
         let part = |first| {
-            let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner.clone());
+            let completion = BatchCompletion::new(TopicPartition::new("t", 2), 9, owner_ref(&owner));
             SplitPart { first, completion: Arc::new(completion) }
         };
         let parts = vec![part(0), part(1)];
@@ -196,7 +196,7 @@ fn a_lost_batch_ends_once_also_while_it_is_ended() {
     check(|| {
         let (_, batch) = batch();
         let seen = Seen::default();
-        DeliveryFuture::new(batch.clone(), 0, FACTS).on_complete(note(&seen, 0));
+        DeliveryFuture::new(&batch, 0, FACTS).on_complete(note(&seen, 0));
         let other = batch.clone();
         let loses = thread::spawn(move || other.abandon(0));
         end(&batch, delivered(1));

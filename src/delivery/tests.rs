@@ -30,7 +30,7 @@ pub(super) fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
     (owner, Arc::new(completion))
 }
 
-fn owner_ref(owner: &Arc<Owner>) -> OwnerRef {
+pub(super) fn owner_ref(owner: &Arc<Owner>) -> OwnerRef {
     let owner: std::sync::Weak<dyn BatchOwner> = Arc::downgrade(owner) as _;
     OwnerRef::new(owner, 77)
 }

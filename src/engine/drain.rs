@@ -3,7 +3,7 @@
 //! Partitions of one leader take turns; each gives one batch to a request. A partition that may not send now is passed
 //! by and never keeps the others of its broker back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::action::{Frame, StampedBatch};
@@ -22,6 +22,8 @@ use crate::protocol::record::{BatchAttributes, BatchHeader, ProducerStamp, Times
 use crate::protocol::{ApiKey, EncodeError, RequestHeader, Writer};
 use crate::sync::Arc;
 
+/// More is not gained by gathering longer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// From this version on a request names topics by id (KIP-516).
 const BY_ID: i16 = 13;
 
@@ -59,14 +61,19 @@ impl Engine {
         }
     }
 
-    /// Whether what this broker could be sent should wait for more to share its request. Only where an answer is due
-    /// from it, which ends the wait if nothing else does, and no batch waits longer than its linger.
+    /// Whether what this broker could be sent should wait for more to share its request: while an answer is due from it,
+    /// which ends the wait if nothing else does, or right after the last request. No batch waits longer than its linger.
     fn gathers(&mut self, id: NodeId, now: Instant) -> bool {
         let enough = self.acc.signals.gather();
+        let pause = self.pause();
         let Some(node) = self.nodes.get_mut(&id) else { return false };
         let Link::Up(connection) = &mut node.link else { return false };
         connection.gathers_until = None;
-        if connection.in_flight.is_empty() || node.ready.is_empty() || node.ready.len() >= enough {
+        let rests = connection.rests_until(pause).filter(|at| *at > now);
+        if (connection.in_flight.is_empty() && rests.is_none())
+            || node.ready.is_empty()
+            || node.ready.len() >= enough
+        {
             return false;
         }
         let until = node.ready.iter().map(|number| {
@@ -75,17 +82,24 @@ impl Engine {
             self.acc.may_wait(&partition.entry, now).filter(|_| patient)
         });
         let until = until.reduce(|a, b| Some(a?.min(b?))).flatten();
-        connection.gathers_until = until;
+        let idle = connection.in_flight.is_empty();
+        connection.gathers_until = until.map(|at| rests.filter(|_| idle).map_or(at, |rest| rest.min(at)));
         until.is_some()
+    }
+
+    /// For so long after a request the next one gathers batches: a small part of what they may linger.
+    fn pause(&self) -> Duration {
+        (self.acc.linger() / 5).min(LONGEST_PAUSE)
     }
 
     /// Tells application threads what each broker has under way, so that they wake the sender only where that helps.
     pub(super) fn publish_loads(&self, now: Instant) {
+        let pause = self.pause();
         for node in self.nodes.values().filter(|n| !n.is_bootstrap()) {
             let load = match &node.link {
-                Link::Idle => Load::Idle,
-                Link::Up(connection) if connection.in_flight.is_empty() => Load::Idle,
-                Link::Up(connection) if connection.has_room(self.settings.max_in_flight, now) => Load::Busy,
+                Link::Idle => Load::IdleFrom(None),
+                Link::Up(c) if c.in_flight.is_empty() => Load::IdleFrom(c.rests_until(pause)),
+                Link::Up(c) if c.has_room(self.settings.max_in_flight, now) => Load::Busy,
                 Link::Up(_) | Link::Connecting { .. } | Link::Backoff { .. } => Load::Full,
             };
             self.acc.signals.set_load(node.id, load);

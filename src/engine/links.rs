@@ -412,6 +412,9 @@ impl Engine {
         let deadline = from + timeout;
         connection.writing = true;
         connection.last_used = now;
+        if matches!(what, What::Produce { .. }) {
+            connection.last_produce = Some(now);
+        }
         let conn = connection.id;
         let bytes = frame.len();
         connection.in_flight.push_back(InFlight { correlation, version, deadline, sent: now, bytes, what });

@@ -4,7 +4,7 @@
 //! wants something of it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::action::{Address, ConnId, Peer};
 use super::metadata::TopicId;
@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) next_expiry: Option<Instant>,
     /// What can be sent waits until then for more to go with it, or for an answer.
     pub(crate) gathers_until: Option<Instant>,
+    /// When it was last sent batches.
+    pub(crate) last_produce: Option<Instant>,
     /// When somebody else was asked about this broker, because it was silent; see `silence`.
     pub(crate) asked_about: Option<Instant>,
 }
@@ -198,6 +200,7 @@ impl Connection {
             throttled_until: None,
             next_expiry: None,
             gathers_until: None,
+            last_produce: None,
             asked_about: None,
         }
     }
@@ -207,6 +210,11 @@ impl Connection {
         !self.writing
             && self.in_flight.len() < max_in_flight
             && self.throttled_until.is_none_or(|until| until <= now)
+    }
+
+    /// Until when batches gather after the last request, where that takes `pause`.
+    pub(crate) fn rests_until(&self, pause: Duration) -> Option<Instant> {
+        self.last_produce.map(|at| at + pause)
     }
 
     pub(crate) fn correlation(&mut self) -> i32 {

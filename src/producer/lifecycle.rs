@@ -6,6 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
+
 use super::KafkaProducer;
 use crate::accumulator::{Budget, Wait, closed_error};
 use crate::clock;
@@ -98,11 +100,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if self.acc.is_closed() || !self.sender.command(Command::Purge { done }) {
             return Err(closed_error());
         }
-        purged.recv_timeout(PURGE_TIMEOUT).map_err(|_| {
-            Error::new(
-                ErrorKind::Timeout,
-                "purge: the sender thread did not answer; was the producer closed?",
-            )
+        purged.recv_timeout(PURGE_TIMEOUT).map_err(|e| match e {
+            // A close came in between.
+            RecvTimeoutError::Disconnected => closed_error(),
+            RecvTimeoutError::Timeout => {
+                Error::new(ErrorKind::Timeout, "purge: the sender thread did not answer")
+            }
         })
     }
 

@@ -239,6 +239,11 @@ impl<T> OnceLock<T> {
         self.value.get()
     }
 
+    pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        self.step.store(true, Ordering::SeqCst);
+        self.value.get_or_init(init)
+    }
+
     pub(crate) fn set(&self, value: T) -> Result<(), T> {
         self.step.store(true, Ordering::SeqCst);
         self.value.set(value)

@@ -33,11 +33,16 @@ pub(crate) fn config(address: &str) -> ProducerConfigBuilder {
     ProducerConfig::builder(address.split(','))
 }
 
-/// Starts test `name` again in a process of its own, where [`child`] is `word`.
-pub(crate) fn start(name: &str, word: &str) -> Child {
+fn again(name: &str, word: &str) -> Command {
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, word);
-    again.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap()
+    again.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    again
+}
+
+/// Starts test `name` again in a process of its own, where [`child`] is `word`.
+pub(crate) fn start(name: &str, word: &str) -> Child {
+    again(name, word).spawn().unwrap()
 }
 
 /// What the child printed; it must have passed.
@@ -53,7 +58,9 @@ pub(crate) fn finish(mut child: Child) -> String {
 /// Runs test `name` in a process of its own against `cluster`.
 #[track_caller]
 pub(crate) fn run_child(name: &str, cluster: &MockCluster) -> String {
-    finish(start(name, &cluster.bootstrap_servers()))
+    // A thread that finds no addresses for an allocator of its own shares the one there is.
+    let mut child = again(name, &cluster.bootstrap_servers());
+    finish(child.env("MALLOC_ARENA_MAX", "1").spawn().unwrap())
 }
 
 /// Waits for what no call and no event tells.

@@ -13,6 +13,7 @@ mod coordinators;
 mod faults;
 mod groups;
 mod produce;
+mod readers;
 mod sink;
 mod transactions;
 mod txn_client;

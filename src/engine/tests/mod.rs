@@ -17,6 +17,7 @@ mod sequences;
 mod silence;
 mod sim;
 mod splits;
+mod time;
 mod timings;
 mod transactions;
 mod world;

@@ -223,6 +223,12 @@ impl World {
         while self.step(until) {}
     }
 
+    /// The process stands still for so long: what the network does meanwhile is found at once afterwards.
+    pub(super) fn stand_still(&mut self, by: Duration) {
+        self.now += by;
+        virtual_time::set(Some(self.now));
+    }
+
     /// Lets time pass until `done`, at most so long; says whether it came true.
     pub(super) fn until(&mut self, at_most: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let until = self.now + at_most;

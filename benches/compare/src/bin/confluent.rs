@@ -78,6 +78,7 @@ async fn main() {
             .expect("a producer"),
     );
     match options.mode {
+        Mode::Paced(_) => panic!("this arm has no --pace"),
         Mode::Throughput => {
             send_shares(&producer, &options, &payloads, options.warmup).await;
             producer.flush().await.expect("flush");

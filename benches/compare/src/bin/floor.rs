@@ -245,6 +245,7 @@ fn main() -> io::Result<()> {
             }
             watch.report(&options, floor.errors, Some(latencies));
         }
+        Mode::Paced(_) => panic!("this arm has no --pace"),
     }
     Ok(())
 }

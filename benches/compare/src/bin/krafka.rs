@@ -94,6 +94,7 @@ async fn main() {
     let producer = connect(&options).await.expect("a producer");
     let arm = Arc::new(Arm { producer, values: values.collect(), options, payloads });
     match arm.options.mode {
+        Mode::Paced(_) => panic!("this arm has no --pace"),
         Mode::Throughput => {
             arm.send_shares(arm.options.warmup).await;
             arm.producer.flush().await.expect("flush");
