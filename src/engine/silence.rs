@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// Whether some partition whose batch is in flight there has another leader.
+    /// Whether some partition whose batch is in flight there has another leader, or what it coordinated another place.
     fn others_lead(&self, node: &Node, connection: &Connection) -> bool {
         let leader = |number: u32| {
             let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
@@ -93,7 +93,9 @@ impl Engine {
             What::Produce { parcels, .. } => {
                 parcels.iter().filter_map(|sent| leader(sent.partition)).any(|leader| leader != node.id)
             }
-            What::Metadata { .. } | What::InitProducerId | What::Coordinator(_) => false,
+            // Not in the cluster any more, so others coordinate.
+            What::Coordinator(_) => node.retired,
+            What::Metadata { .. } | What::InitProducerId => false,
         })
     }
 }

@@ -207,6 +207,24 @@ fn a_coordinator_that_moves_or_loads_is_found_again() {
 }
 
 #[test]
+fn a_coordinator_that_froze_is_left_as_soon_as_the_cluster_has_another() {
+    for version in BOTH {
+        let mut tale = Tale::new(version, |s| s.engine.request_timeout = ms(20_000));
+        tale.story.world.move_coordinator(Key::Transaction(ID), 2).unwrap();
+        tale.begin();
+        tale.story.send(0);
+        tale.commit(ms(1000));
+        tale.begin();
+        tale.story.send(0);
+        tale.story.all_acked(ms(100));
+        // Its connections stay, and nothing comes.
+        tale.story.world.cluster.topology.stop_node(2);
+        tale.commit(ms(4000));
+        assert_eq!(tale.committed(0), 2);
+    }
+}
+
+#[test]
 fn a_lost_answer_to_the_commit_is_asked_for_again() {
     for (version, acted) in [(1, true), (1, false), (2, true), (2, false)] {
         let mut tale = Tale::new(version, |_| {});
