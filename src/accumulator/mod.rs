@@ -391,11 +391,11 @@ impl RecordAccumulator {
 
     /// Gives a taken batch its outcome and runs what waits for it. `false` if it had one.
     pub(crate) fn complete(&self, entry: &PartitionEntry, batch: &Batch, outcome: Outcome) -> bool {
-        let ended = self.end(entry, batch, outcome);
-        if ended {
+        // Before anybody can see the outcome, as in `end`: who does finds the records no longer pending.
+        if batch.completion.outcome().is_none() {
             self.unfinished.taken_ended(batch.records);
         }
-        ended
+        self.end(entry, batch, outcome)
     }
 
     /// Ends a batch that the sender has not taken.
