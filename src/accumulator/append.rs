@@ -173,7 +173,7 @@ impl RecordAccumulator {
                 queue.close_open(&self.pool);
                 let waiting = queue.waiting();
                 drop(queue);
-                self.announce(entry, Notice::Closed(waiting), wait);
+                self.announce(entry, Notice::Closed(waiting, None), wait);
             } else {
                 drop(queue);
             }
@@ -332,7 +332,7 @@ impl RecordAccumulator {
                     }
                 }
                 Append::Switch(waiting) => {
-                    self.announce(entry, Notice::Closed(waiting), wait);
+                    self.announce(entry, Notice::Closed(waiting, None), wait);
                     return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
@@ -347,7 +347,10 @@ impl RecordAccumulator {
             Notice::Begun(created) => {
                 self.signals.begun(entry, clock::deadline(created, self.settings.linger));
             }
-            Notice::Closed(waiting) => self.signals.closed(entry, waiting),
+            Notice::Closed(waiting, untold) => {
+                let until = untold.map(|created| clock::deadline(created, self.settings.linger));
+                self.signals.closed(entry, waiting, until);
+            }
         }
         self.help_sealing(entry, wait);
     }

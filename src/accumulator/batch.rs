@@ -148,6 +148,8 @@ impl OpenBatch {
         placed.write_roomy(self.chunks.current());
         self.len += len;
         self.count += 1;
+        // Records are below 2 GiB.
+        self.largest = self.largest.max(len as u32);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         index
     }

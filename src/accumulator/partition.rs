@@ -135,8 +135,8 @@ pub(super) enum Notice {
     Nothing,
     /// A batch was begun, then.
     Begun(Instant),
-    /// A batch is full; so many wait now.
-    Closed(usize),
+    /// A batch is full; so many wait now. When the batch was begun of which nobody told, if there is one.
+    Closed(usize, Option<Instant>),
 }
 
 /// What became of an attempt to append.
@@ -276,7 +276,7 @@ impl PartitionQueue {
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
                     self.close_open(s.pool);
-                    notice = Notice::Closed(self.slots.len());
+                    notice = Notice::Closed(self.slots.len(), None);
                     if route == Route::Sticky {
                         self.sticky_bytes = 0;
                         return Append::Switch(self.slots.len());
@@ -307,7 +307,10 @@ impl PartitionQueue {
         }
         let Some(life) = s.fresh.take() else { return Append::NeedsBatch { chunks: 0, notice } };
         let Some(first) = s.spare.pop() else { return Append::NeedsBatch { chunks, notice } };
-        let begun = Notice::Begun(life.created);
+        let begun = match notice {
+            Notice::Closed(waiting, _) => Notice::Closed(waiting, Some(life.created)),
+            Notice::Begun(_) | Notice::Nothing => Notice::Begun(life.created),
+        };
         let open = self.open.insert(OpenBatch::new(
             first,
             s.pool.chunk_size(),
@@ -339,7 +342,11 @@ impl PartitionQueue {
         let full = open.is_full();
         if full {
             self.close_open(s.pool);
-            notice = Notice::Closed(self.slots.len());
+            let untold = match notice {
+                Notice::Begun(at) | Notice::Closed(_, Some(at)) => Some(at),
+                Notice::Closed(_, None) | Notice::Nothing => None,
+            };
+            notice = Notice::Closed(self.slots.len(), untold);
         }
         let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
         Append::Done { completion, index, notice, switch }

@@ -99,10 +99,9 @@ impl Signals {
 
     /// Something changed in this partition's queue.
     pub(crate) fn partition(&self, entry: &Arc<PartitionEntry>) {
-        if entry.mark_notified() {
-            self.pending.lock().partitions.push(entry.clone());
-            self.wake();
-        }
+        self.note(entry);
+        // Also where it was noted before: by somebody who may not have found it worth waking the sender.
+        self.wake();
     }
 
     /// A batch was begun that lingers until `until`.
@@ -113,8 +112,9 @@ impl Signals {
         }
     }
 
-    /// A batch is full; `waiting`: it and those before it that the sender has not taken.
-    pub(crate) fn closed(&self, entry: &Arc<PartitionEntry>, waiting: usize) {
+    /// A batch is full; `waiting`: it and those before it that the sender has not taken. `until`: to then lingers a batch
+    /// of which [`begun`](Self::begun) did not tell, such as one that its first record filled.
+    pub(crate) fn closed(&self, entry: &Arc<PartitionEntry>, waiting: usize, until: Option<Instant>) {
         self.note(entry);
         let broker = &self.brokers[place(entry.leader())];
         let closed = broker.closed.fetch_add(1, Ordering::SeqCst) + 1;
@@ -125,7 +125,9 @@ impl Signals {
             // It goes out then, if the sender wakes then.
             from => several || from < self.wakes_by.load(Ordering::SeqCst),
         };
-        if worth_it {
+        // Whatever the broker does: no batch waits longer than its linger.
+        let due = until.is_some_and(|until| self.nanos(until) < self.wakes_by.load(Ordering::SeqCst));
+        if worth_it || due {
             self.wake();
         }
     }

@@ -149,6 +149,8 @@ impl Sender {
                 );
                 self.status.set_lost(self.acc.pending_records());
                 self.engine.drop_everything(&error, now);
+                // And what a thread is compressing at this moment, which ends when it is put back.
+                self.acc.abandon(&error);
                 return;
             }
             self.sleep(wrote);

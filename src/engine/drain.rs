@@ -98,6 +98,8 @@ impl Engine {
         for node in self.nodes.values().filter(|n| !n.is_bootstrap()) {
             let load = match &node.link {
                 Link::Idle => Load::IdleFrom(None),
+                // No timer ends this wait while nothing is to be sent there.
+                Link::Backoff { .. } if node.ready.is_empty() => Load::IdleFrom(None),
                 Link::Up(c) if c.in_flight.is_empty() => Load::IdleFrom(c.rests_until(pause)),
                 Link::Up(c) if c.has_room(self.settings.max_in_flight, now) => Load::Busy,
                 Link::Up(_) | Link::Connecting { .. } | Link::Backoff { .. } => Load::Full,

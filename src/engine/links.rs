@@ -108,6 +108,7 @@ impl Engine {
             return Err("a response that nothing asked for".into());
         };
         connection.last_used = now;
+        connection.last_answer = now;
         match crate::protocol::header::peek_correlation_id(frame) {
             Ok(id) if id == request.correlation => {
                 let asked = Asked::of(&request);

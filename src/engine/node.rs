@@ -50,6 +50,7 @@ pub(crate) struct Connection {
     pub(crate) writing: bool,
     pub(crate) next_correlation: i32,
     pub(crate) last_used: Instant,
+    pub(crate) last_answer: Instant,
     /// The broker asked for silence until then.
     pub(crate) throttled_until: Option<Instant>,
     /// No parcel in flight expires before.
@@ -197,6 +198,7 @@ impl Connection {
             writing: false,
             next_correlation: 0,
             last_used: now,
+            last_answer: now,
             throttled_until: None,
             next_expiry: None,
             gathers_until: None,

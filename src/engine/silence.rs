@@ -101,9 +101,11 @@ impl Engine {
 }
 
 impl Connection {
-    /// Since when the oldest request waits for its answer; the time for which the broker asked does not count.
+    /// Since when a request waits and nothing was answered; the time for which the broker asked does not count. A broker
+    /// that answers, however late, is not silent.
     fn silent_since(&self) -> Option<Instant> {
         let oldest = self.in_flight.front()?;
-        Some(self.throttled_until.map_or(oldest.sent, |until| until.max(oldest.sent)))
+        let since = oldest.sent.max(self.last_answer);
+        Some(self.throttled_until.map_or(since, |until| until.max(since)))
     }
 }

@@ -36,6 +36,40 @@ fn a_batch_that_is_exactly_full_closes_at_once() {
     rig.assert_clean();
 }
 
+/// A sender that has much to do, and sleeps long, still has to know when such a batch's linger ends.
+#[test]
+fn a_batch_that_its_first_record_fills_wakes_a_sender_that_would_sleep_beyond_its_linger() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let rig = Rig::one(settings());
+    let woken = Arc::new(AtomicU32::new(0));
+    let seen = woken.clone();
+    rig.acc.signals.set_waker(Box::new(move || {
+        seen.fetch_add(1, Ordering::SeqCst);
+    }));
+    let leader = rig.partitions[0].leader();
+    rig.acc.signals.set_load(leader, crate::accumulator::Load::Full);
+    rig.acc.signals.take(&mut Pending::default());
+    assert!(rig.acc.signals.fall_asleep(None));
+    rig.put(1024 - 61 - 9).detach();
+    assert_eq!(woken.load(Ordering::SeqCst), 1);
+    let batch = rig.take().unwrap();
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.assert_clean();
+}
+
+#[test]
+fn the_largest_record_is_known_however_it_came_in() {
+    let rig = Rig::one(settings());
+    for len in [10, 300, 20] {
+        rig.put(len).detach();
+    }
+    rig.acc.unfinished.flush();
+    let batch = rig.take().unwrap();
+    assert_eq!(batch.largest, 300 + 9);
+    rig.succeed(0, &batch);
+}
+
 #[test]
 fn a_record_bigger_than_the_batch_goes_alone_over_many_chunks() {
     let rig = Rig::one(Settings { batch_size: 1, ..settings() });

@@ -55,3 +55,21 @@ fn without_idempotence_nothing_is_sent_again_on_suspicion() {
     assert_eq!(story.written(0), 2);
     story.audit();
 }
+
+#[test]
+fn a_broker_that_answers_late_but_steadily_is_not_silent() {
+    let mut story = Story::going(|s| {
+        patient(s);
+        s.engine.max_in_flight = 5;
+    });
+    story.world.cluster.set_latency(1, ms(2000));
+    let before = story.requests(ApiKey::METADATA);
+    for _ in 0..40 {
+        story.send(0);
+        story.pass(ms(300));
+    }
+    let asked = story.requests(ApiKey::METADATA) - before;
+    assert!(asked <= 2, "asked {asked} times");
+    story.all_acked(ms(20_000));
+    story.audit();
+}
