@@ -24,7 +24,11 @@ fn kill_before_replication(
     let replicas = kafka.describe(topic)[0].replicas.clone();
     let [leader, follower] = [replicas[0], replicas[1]];
     let send = |value: &str| producer.send(ProducerRecord::new(topic, value.as_bytes()));
-    send("kept").expect("it enters").get().expect("delivered");
+    // Whatever the producer under test asks for: both replicas have this one.
+    let careful = crate::numbered::producer(kafka, &[("acks", "all")]);
+    let kept = careful.send(ProducerRecord::new(topic, b"kept")).expect("it enters");
+    kept.get().expect("both replicas have it");
+    careful.close().expect("nothing is left");
 
     kafka.pause(follower as usize - 1);
     let frozen = wait::now();
