@@ -1,5 +1,5 @@
-//! How fast transactions are, beside Java's producer and beside sending without them. Prints and judges nothing unless
-//! asked, since a busy machine proves nothing:
+//! How fast transactions are, beside Java's producer and beside sending without them. Prints, where it is asked to, and
+//! judges nothing:
 //!
 //! ```text
 //! KAFKA_PRODUCER_RATES=1 cargo test --release --test real_kafka -- --ignored --nocapture transaction_rate
@@ -39,16 +39,12 @@ fn transactions_of_ten_records_beside_java() {
     let producer = producer(&kafka, &[("transactional.id", "rust-rate"), ("linger.ms", "0")]);
     let value = [0; SMALL];
     run(&producer, WARM_UP, 10, &value);
-    let mut best: Option<(f64, f64)> = None;
     for _ in 0..ROUNDS {
         let ours = per_second(TRANSACTIONS, timed(|| run(&producer, TRANSACTIONS, 10, &value)));
         let answer = kafka.demand(&format!("transactions {TOPIC} {TRANSACTIONS} 10")).concat();
         let java = per_second(TRANSACTIONS, Duration::from_nanos(answer.parse().expect("nanoseconds")));
         eprintln!("ours {ours:.0}/s, Java {java:.0}/s: {:.2} times", ours / java);
-        best = Some(best.map_or((ours, java), |(o, j)| (o.max(ours), j.max(java))));
     }
-    let (ours, java) = best.expect("a round");
-    assert!(ours / java >= 1.5, "ours {ours:.0}/s, Java {java:.0}/s");
 }
 
 #[test]
@@ -72,7 +68,6 @@ fn transactions_of_ten_thousand_records_beside_none() {
         };
         run(&transactional, 10, records, &value);
         send_plain(10);
-        let mut best = (0.0_f64, 0.0_f64);
         for _ in 0..ROUNDS {
             let with = per_second(count * records, timed(|| run(&transactional, count, records, &value)));
             let without = per_second(count * records, timed(|| send_plain(count)));
@@ -80,9 +75,7 @@ fn transactions_of_ten_thousand_records_beside_none() {
                 "{size} bytes: with transactions {with:.0} records/s, without {without:.0}: {:.3}",
                 with / without
             );
-            best = (best.0.max(with), best.1.max(without));
         }
-        assert!(size == SMALL || best.0 / best.1 >= 0.9, "{best:?}");
     }
 }
 
