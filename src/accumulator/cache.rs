@@ -44,8 +44,6 @@ pub(super) fn forget(producer: u64) {
 pub(crate) struct TopicLease {
     cached: Option<Box<Cached>>,
     slot: usize,
-    /// The transaction in which the `send` began; 0 without transactions.
-    pub(crate) transaction: u64,
 }
 
 impl TopicLease {
@@ -60,7 +58,7 @@ impl TopicLease {
             return None;
         }
         cached.entry.mark_used();
-        Some(Self { cached: Some(cached), slot, transaction: 0 })
+        Some(Self { cached: Some(cached), slot })
     }
 
     pub(super) fn new(
@@ -70,8 +68,7 @@ impl TopicLease {
         snapshot: Arc<TopicSnapshot>,
     ) -> Self {
         let slot = slot_of(acc.id, &entry.name);
-        let cached = Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot }));
-        Self { cached, slot, transaction: 0 }
+        Self { cached: Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot })), slot }
     }
 
     #[inline]
