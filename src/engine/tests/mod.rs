@@ -20,5 +20,4 @@ mod splits;
 mod time;
 mod timings;
 mod transactions;
-mod transactions_ends;
 mod world;

@@ -129,9 +129,6 @@ impl Engine {
         // get old offsets. A late AddPartitionsToTxn only adds what is added again.
         let acts_late = matches!(errand.ask, Ask::Commit | Ask::Abort | Ask::CommitOffsets);
         t.bump |= t.protocol == Protocol::V1 && acts_late;
-        if matches!(errand.ask, Ask::AddPartitions | Ask::AddOffsets) {
-            t.touch(Touched::Maybe);
-        }
     }
 
     fn errand_waits(&mut self, errand: &Errand, soon_again: bool, now: Instant) {
@@ -198,10 +195,6 @@ impl Engine {
         let reaction = match react(errand.ask, answer.error_code, true) {
             // An id that no broker gives: ask again.
             Reaction::Done if given.id < 0 || given.epoch < 0 => Reaction::Retry,
-            // Neither is what we have another epoch.
-            Reaction::Done if errand.ask == Ask::Bump && self.identities.current() == Some(given) => {
-                Reaction::Retry
-            }
             reaction => reaction,
         };
         if reaction != Reaction::Done {
@@ -235,16 +228,11 @@ impl Engine {
         let mut about = None;
         let mut added = Vec::new();
         let mut split = false;
-        let mut moot = (Reaction::Done, ErrorCode::NONE);
         let topics = answer.results_by_topic.iter();
         let results = topics.flat_map(|t| t.results_by_partition.iter().map(move |p| (&*t.name, p)));
         for (topic, result) in results {
-            self.joining(result.partition_error_code);
-            let reaction = react(errand.ask, result.partition_error_code, true);
-            if reaction > moot.0 {
-                moot = (reaction, result.partition_error_code);
-            }
             let Some(number) = self.wanted_number(topic, result.partition_index) else { continue };
+            let reaction = react(errand.ask, result.partition_error_code, true);
             if reaction == Reaction::Done {
                 added.push(number);
             } else if result.partition_error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
@@ -255,10 +243,10 @@ impl Engine {
                 about = Some((topic.to_owned(), result.partition_index));
             }
         }
-        if self.answers_too_late(errand, moot, now) {
-            return;
-        }
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        if !added.is_empty() {
+            t.touch(Touched::Yes);
+        }
         for number in &added {
             t.ongoing.wanted.remove(number);
             t.ongoing.unknown.remove(number);
@@ -275,7 +263,6 @@ impl Engine {
             _ if elsewhere && split => self.errand_done(errand),
             Reaction::Done if added.is_empty() => {
                 // It answers for nothing of what was asked.
-                self.joining(ErrorCode::UNKNOWN_SERVER_ERROR);
                 self.errand_reacts(errand, ErrorCode::UNKNOWN_SERVER_ERROR, Reaction::Retry, now);
             }
             Reaction::Done => self.errand_done(errand),
@@ -287,40 +274,6 @@ impl Engine {
         for number in added {
             self.evaluate(number, now);
         }
-    }
-
-    /// What an answer to the question for a partition or a group says about who knows of the transaction.
-    fn joining(&mut self, code: ErrorCode) {
-        let Some(t) = self.transactions.as_deref_mut() else { return };
-        match code {
-            ErrorCode::NONE => t.touch(Touched::Yes),
-            // The coordinator looks at nothing before the transaction before has ended.
-            ErrorCode::CONCURRENT_TRANSACTIONS => {}
-            // It may have been written all the same, and what replicates it not be sure of that yet.
-            _ => t.touch(Touched::Maybe),
-        }
-    }
-
-    /// Whether the answer is for a transaction that is given up: nothing joins it any more, and what keeps something
-    /// out must not keep back the abort. What no producer survives counts all the same.
-    fn answers_too_late(
-        &mut self,
-        errand: &Errand,
-        (worst, code): (Reaction, ErrorCode),
-        now: Instant,
-    ) -> bool {
-        if !self.transactions.as_deref().is_some_and(|t| t.ongoing.swept) {
-            return false;
-        }
-        if worst == Reaction::Fatal {
-            self.errand_reacts(errand, code, worst, now);
-            return true;
-        }
-        self.errand_done(errand);
-        if let Some(t) = self.transactions.as_deref_mut().filter(|_| worst == Reaction::Rediscover) {
-            t.forget_coordinator(errand.ask);
-        }
-        true
     }
 
     fn wanted_number(&self, topic: &str, partition: i32) -> Option<u32> {
@@ -337,16 +290,13 @@ impl Engine {
     }
 
     fn offsets_added(&mut self, errand: &Errand, code: ErrorCode, now: Instant) {
-        self.joining(code);
         let reaction = react(errand.ask, code, true);
-        if self.answers_too_late(errand, (reaction, code), now) {
-            return;
-        }
         if reaction != Reaction::Done {
             return self.errand_reacts(errand, code, reaction, now);
         }
         self.errand_done(errand);
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        t.touch(Touched::Yes);
         if let Some(job) = t.ongoing.jobs.front().filter(|job| Some(job.id) == errand.job) {
             let group = job.group.group_id().to_owned();
             t.ongoing.groups.insert(group);

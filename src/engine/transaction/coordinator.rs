@@ -67,7 +67,7 @@ impl Transactions {
     }
 
     pub(super) fn forget_coordinator(&mut self, ask: Ask) {
-        if matches!(ask, Ask::CommitOffsets | Ask::FindGroup) {
+        if ask == Ask::CommitOffsets {
             self.group.node = None;
         } else {
             self.coordinator.node = None;

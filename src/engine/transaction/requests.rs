@@ -123,8 +123,10 @@ impl Engine {
         let transactional_id = t.id().to_owned();
         let request = AddPartitionsToTxnRequest { transactional_id, producer_id, producer_epoch, topics };
         let errand = self.errand(Ask::AddPartitions, now);
-        // Only the answer touches the transaction, or its loss: nothing else happens before it is there.
         self.send_errand(node, version, &request, errand, now);
+        if let Some(t) = self.transactions.as_deref_mut() {
+            t.touch(Touched::Maybe);
+        }
     }
 
     /// A partition's topic and number in it.
@@ -145,8 +147,10 @@ impl Engine {
             group_id: job.group.group_id().to_owned(),
         };
         let errand = Errand { job: Some(job.id), ..self.errand(Ask::AddOffsets, now) };
-        // As with partitions, only the answer touches the transaction.
         self.send_errand(node, version, &request, errand, now);
+        if let Some(t) = self.transactions.as_deref_mut() {
+            t.touch(Touched::Maybe);
+        }
     }
 
     fn ask_to_commit_offsets(&mut self, node: NodeId, now: Instant) {
