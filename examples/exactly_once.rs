@@ -12,7 +12,6 @@
 //! The consumer here is a small one of this directory's own, over the embedded cluster or a real one;
 //! `examples/exactly_once_kafka` does the same with a consumer library.
 
-use kafka_producer::mock::MockCluster;
 use kafka_producer::{
     ConsumerGroupMetadata, Error as KafkaError, ErrorKind, KafkaProducer, ProducerConfig, ProducerRecord,
 };
@@ -22,10 +21,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[path = "support/args.rs"]
 mod args;
+#[path = "support/brokers.rs"]
+mod brokers;
 #[path = "support/logger.rs"]
 mod logger;
 #[path = "support/reader.rs"]
 mod reader;
+
+use brokers::Brokers;
 
 use reader::Reader;
 
@@ -73,15 +76,11 @@ fn main() -> ExitCode {
 
 fn run(Options { server, records }: Options) -> Result {
     logger::start();
-    let cluster = match server {
-        Some(_) => None,
-        None => Some(MockCluster::builder().brokers(3).default_partitions(3).start()?),
-    };
-    let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
-    println!("{} at {servers}", if cluster.is_some() { "three brokers in this process" } else { "Kafka" });
+    let brokers = Brokers::find(server, 3)?;
+    brokers.announce();
     let run = micros()?;
     let job = Job {
-        servers,
+        servers: brokers.servers().to_owned(),
         input: format!("exactly-once-in-{run}"),
         output: format!("exactly-once-out-{run}"),
         group: format!("exactly-once-{run}"),

@@ -5,7 +5,6 @@
 //! cargo run --release --example quickstart -- --bootstrap-server localhost:9092
 //! ```
 
-use kafka_producer::mock::MockCluster;
 use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
 use std::error::Error;
 use std::process::ExitCode;
@@ -14,10 +13,14 @@ use std::time::Duration;
 
 #[path = "support/args.rs"]
 mod args;
+#[path = "support/brokers.rs"]
+mod brokers;
 #[path = "support/ledger.rs"]
 mod ledger;
 #[path = "support/logger.rs"]
 mod logger;
+
+use brokers::Brokers;
 
 use ledger::{HEADERS, Ledger, Sent};
 
@@ -49,14 +52,10 @@ fn main() -> ExitCode {
 
 fn run(server: Option<String>) -> Result {
     logger::start();
-    let cluster = match server {
-        Some(_) => None,
-        None => Some(MockCluster::builder().brokers(3).default_partitions(6).start()?),
-    };
-    let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
-    println!("{} at {servers}", if cluster.is_some() { "three brokers in this process" } else { "Kafka" });
+    let brokers = Brokers::find(server, 6)?;
+    brokers.announce();
 
-    let producer = Producer::new(ProducerConfig::new(&servers)?, StringSerializer, BytesSerializer)?;
+    let producer = Producer::new(ProducerConfig::new(brokers.servers())?, StringSerializer, BytesSerializer)?;
     producer.connect(Duration::from_secs(10))?;
     let ledger = Ledger::default();
     send_in_every_way(&producer, &ledger)?;
@@ -79,8 +78,8 @@ fn run(server: Option<String>) -> Result {
 
     let sent = ledger.into_inner();
     ledger::check_places(&sent)?;
-    match cluster {
-        Some(cluster) => ledger::read_back(&cluster, sent),
+    match brokers.cluster() {
+        Some(cluster) => ledger::read_back(cluster, sent),
         None => {
             println!(
                 "checked      every record was acknowledged, offsets are distinct, a key keeps its partition"

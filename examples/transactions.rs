@@ -6,7 +6,6 @@
 //! cargo run --release --example transactions -- --bootstrap-server localhost:9092
 //! ```
 
-use kafka_producer::mock::MockCluster;
 use kafka_producer::{KafkaProducer, ProducerConfig, ProducerRecord, Transaction};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,10 +14,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 #[path = "support/args.rs"]
 mod args;
+#[path = "support/brokers.rs"]
+mod brokers;
 #[path = "support/logger.rs"]
 mod logger;
 #[path = "support/reader.rs"]
 mod reader;
+
+use brokers::Brokers;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 type Producer = KafkaProducer<str, str>;
@@ -53,17 +56,14 @@ fn main() -> ExitCode {
 
 fn run(server: Option<String>) -> Result {
     logger::start();
-    let cluster = match server {
-        Some(_) => None,
-        None => Some(MockCluster::builder().brokers(3).default_partitions(3).start()?),
-    };
-    let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
-    println!("{} at {servers}", if cluster.is_some() { "three brokers in this process" } else { "Kafka" });
+    let brokers = Brokers::find(server, 3)?;
+    brokers.announce();
     // Tells the transfers of this run from those that a real cluster has from earlier ones.
     let run = micros()?;
 
-    let config =
-        ProducerConfig::builder(servers.split(',')).transactional_id("transactions-example").build()?;
+    let config = ProducerConfig::builder(brokers.servers().split(','))
+        .transactional_id("transactions-example")
+        .build()?;
     let producer = Producer::open(config)?;
     let mut balances: Balances = ACCOUNTS.iter().map(|account| (*account, 100)).collect();
     let mut done = Vec::new();
@@ -80,7 +80,7 @@ fn run(server: Option<String>) -> Result {
     println!("committed    {} transfers", done.len());
     println!("aborted      {refused} transfers, after a record or two of each had been sent");
     producer.close()?;
-    check(&servers, run, &done, &balances)
+    check(brokers.servers(), run, &done, &balances)
 }
 
 #[expect(clippy::disallowed_methods, reason = "an example, not the library")]

@@ -17,13 +17,25 @@ impl Brokers {
     pub(crate) fn from_args() -> Result<Self> {
         let mut args = std::env::args().skip(1);
         match (args.next().as_deref(), args.next(), args.next()) {
-            (None, ..) => {
-                let cluster = MockCluster::builder().brokers(3).default_partitions(6).start()?;
-                Ok(Self { servers: cluster.bootstrap_servers(), cluster: Some(cluster) })
-            }
-            (Some("--bootstrap-server"), Some(servers), None) => Ok(Self { servers, cluster: None }),
+            (None, ..) => Ok(Self::find(None, 6)?),
+            (Some("--bootstrap-server"), servers @ Some(_), None) => Ok(Self::find(servers, 6)?),
             _ => Err("the one option is --bootstrap-server HOST:PORT".into()),
         }
+    }
+
+    /// The brokers at `servers`, or three in this process with so many partitions in topics that nobody created.
+    pub(crate) fn find(servers: Option<String>, partitions: i32) -> std::io::Result<Self> {
+        if let Some(servers) = servers {
+            return Ok(Self { servers, cluster: None });
+        }
+        let cluster = MockCluster::builder().brokers(3).default_partitions(partitions).start()?;
+        Ok(Self { servers: cluster.bootstrap_servers(), cluster: Some(cluster) })
+    }
+
+    /// Says where they are.
+    pub(crate) fn announce(&self) {
+        let what = if self.cluster.is_some() { "three brokers in this process" } else { "Kafka" };
+        println!("{what} at {}", self.servers);
     }
 
     /// The value of `bootstrap.servers`.

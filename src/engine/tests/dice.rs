@@ -1,5 +1,6 @@
 //! Random numbers for a run, and running many of them.
 
+use super::world::{Net, ms};
 use crate::engine::backoff::Rng;
 
 /// Numbers from a seed that the world does not share.
@@ -24,6 +25,19 @@ impl Dice {
 
     pub(super) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to - from + 1)
+    }
+
+    /// A network of any quality.
+    pub(super) fn net(&mut self) -> Net {
+        Net {
+            latency: self.pick(&[(100, 900), (500, 20_000)]),
+            slow: self.pick(&[0, 5, 30]),
+            slow_by: ms(self.pick(&[50, 400, 1500])),
+            connect_fails: self.pick(&[0, 100]),
+            connect_hangs: self.pick(&[0, 100]),
+            cuts: self.pick(&[0, 5, 30]),
+            zombies: self.one_in(2),
+        }
     }
 }
 

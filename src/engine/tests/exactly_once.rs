@@ -63,15 +63,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
     s.acc.linger = ms(dice.pick(&[0, 0, 5, 30]));
     s.acc.buffer_memory = dice.pick(&[64 << 10, 1 << 20]);
     s.acc.delivery_timeout = ms(dice.pick(&[150, 400, 1500, 5000, 30_000]));
-    s.net = Net {
-        latency: dice.pick(&[(100, 900), (500, 20_000)]),
-        slow: dice.pick(&[0, 5, 30]),
-        slow_by: ms(dice.pick(&[50, 400, 1500])),
-        connect_fails: dice.pick(&[0, 100]),
-        connect_hangs: dice.pick(&[0, 100]),
-        cuts: dice.pick(&[0, 5, 30]),
-        zombies: dice.one_in(2),
-    };
+    s.net = dice.net();
     s
 }
 

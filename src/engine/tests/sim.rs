@@ -68,15 +68,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
         CompressionType::Gzip,
     ]);
     s.acc.compression = Compression::new(codec);
-    s.net = Net {
-        latency: dice.pick(&[(100, 900), (500, 20_000)]),
-        slow: dice.pick(&[0, 5, 30]),
-        slow_by: ms(dice.pick(&[50, 400, 1500])),
-        connect_fails: dice.pick(&[0, 100]),
-        connect_hangs: dice.pick(&[0, 100]),
-        cuts: dice.pick(&[0, 5, 30]),
-        zombies: dice.one_in(2),
-    };
+    s.net = dice.net();
     s
 }
 
