@@ -135,7 +135,7 @@ fn out() -> PathBuf {
 
 #[test]
 #[ignore = "needs Java and Maven, and takes as long as asked: see README"]
-fn a_long_run_under_fire() {
+fn half_speed_with_faults() {
     if let Some(order) = process::ordered() {
         return process::produce(&order);
     }

@@ -58,7 +58,7 @@ impl Child {
         let address = listener.local_addr().expect("bound");
         let word = format!("{} {} {} {address}", order.bootstrap, order.topic, order.records_per_second);
         let mut again = Command::new(std::env::current_exe().expect("this program"));
-        again.args(["--exact", "long_run::a_long_run_under_fire", "--ignored", "--nocapture"]);
+        again.args(["--exact", "long_run::half_speed_with_faults", "--ignored", "--nocapture"]);
         let process = again.env(ORDER, word).stdout(std::process::Stdio::null()).spawn().expect("it starts");
         let (line, _) = listener.accept().expect("it calls");
         Self { process, line }
