@@ -374,6 +374,7 @@ impl RecordAccumulator {
             return Ok(true);
         }
         let leader = held.entry.leader();
+        self.keep_pace(held, leader, wait);
         match self.pool.try_take(leader, chunks, &mut held.spare) {
             Ok(()) => return Ok(true),
             Err(Bound::BrokerShare) if may_leave() => return Ok(false),
@@ -397,6 +398,18 @@ impl RecordAccumulator {
             }
         };
         taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
+    }
+
+    /// Lets the sender catch up. Who holds anything that others may wait for does not stop, nor does who could compress.
+    #[inline]
+    fn keep_pace(&self, held: &Held<'_>, leader: i32, wait: Wait<'_>) {
+        let holds = !held.spare.is_empty() || held.fresh.is_some();
+        if !self.pool.pace.is_ahead(leader) || holds || self.sealer.compresses() {
+            return;
+        }
+        if let Some(deadline) = wait.deadline() {
+            self.pool.pace.stop(leader, deadline);
+        }
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
@@ -431,7 +444,7 @@ impl RecordAccumulator {
                     entry.queue.lock().put_sealed(place, sealed);
                 }
                 Err((batch, error)) => {
-                    entry.queue.lock().forget_sealing(place);
+                    entry.queue.lock().forget_sealing(place, &batch, &self.pool);
                     self.fail(entry, &batch, error);
                 }
             }
