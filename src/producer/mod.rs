@@ -165,13 +165,13 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     #[inline]
     fn send_within(
         &self,
-        record: ProducerRecord<'_, K, V>,
+        mut record: ProducerRecord<'_, K, V>,
         max: Duration,
         entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         let budget = Budget::new(max);
         let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
-        self.admit(record, wait, entered)
+        self.admit(&mut record, wait, entered)
     }
 
     /// Like [`send`](Self::send), but never waits, and never compresses on this thread.
@@ -180,8 +180,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// As `send`; [`BufferExhausted`](crate::ErrorKind::BufferExhausted) or
     /// [`MetadataTimeout`](crate::ErrorKind::MetadataTimeout) say what it would have waited for. The first record to a
     /// topic asks for its metadata and is refused; [`partitions_for`](Self::partitions_for) asks beforehand.
-    pub fn try_send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
-        self.admit(record, Wait::Never, |_| {})
+    pub fn try_send(&self, mut record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        self.admit(&mut record, Wait::Never, |_| {})
     }
 
     /// Hands a record over; `done` runs once with its outcome, on the callback thread.
