@@ -313,6 +313,8 @@ impl RecordAccumulator {
             drop(queue);
             match result {
                 Append::Done { completion, index, notice, switch } => {
+                    // Before a codec's complaint can reach a logger that flushes: a batch that is not used is not waited for.
+                    held.release();
                     self.announce(entry, notice, wait);
                     return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
@@ -332,6 +334,7 @@ impl RecordAccumulator {
                     }
                 }
                 Append::Switch(waiting) => {
+                    held.release();
                     self.announce(entry, Notice::Closed(waiting, None), wait);
                     return Ok(Went::Full);
                 }

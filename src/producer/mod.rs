@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::accumulator::{Budget, RecordAccumulator, Wait};
 use crate::api::{Producer, send_each};
 use crate::config::ProducerConfig;
-use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_callback_thread};
+use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_own_thread};
 use crate::driver::{Callbacks, Monitor, SenderHandle, Status};
 use crate::engine::TransactionPort;
 use crate::error::Error;
@@ -170,7 +170,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         let budget = Budget::new(max);
-        let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
+        let wait = if on_own_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
         self.admit(&mut record, wait, entered)
     }
 
