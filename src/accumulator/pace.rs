@@ -4,7 +4,7 @@
 //! from then on every byte is written, checked and sent from memory that no cache holds any more: measured, that costs
 //! a third of the rate and half of the CPU. So who needs memory for a broker that has [`AHEAD`] bytes of full batches
 //! waiting stops for a moment, until the sender has taken some. The rest of `buffer.memory` is for what it is meant for,
-//! a broker that is slow: each [`PATIENCE`] without enough progress allows [`STEP`] more.
+//! a broker that is slow: each [`PATIENCE`] without enough progress allows [`STEP`] more, and without any twice as much.
 //!
 //! A broker's queue delays records for that broker only. Application threads wait here, the sender counts down; one
 //! lock, a leaf, taken only if somebody waits. Must not know batches or partitions, nor `buffer.memory`.
@@ -39,6 +39,8 @@ struct Queue {
     bytes: AtomicUsize,
     /// As much as may stand there before anybody stops.
     allowed: AtomicUsize,
+    /// Bytes that have ever left.
+    left: AtomicUsize,
 }
 
 impl Pace {
@@ -47,6 +49,7 @@ impl Pace {
             brokers: std::array::from_fn(|_| Queue {
                 bytes: AtomicUsize::new(0),
                 allowed: AtomicUsize::new(AHEAD),
+                left: AtomicUsize::new(0),
             }),
             waiting: AtomicUsize::new(0),
             lock: Mutex::new(()),
@@ -62,6 +65,7 @@ impl Pace {
     /// It has left its queue. `broker` is who it was queued for, wherever it goes now.
     pub(super) fn left(&self, broker: i32, bytes: usize) {
         let queue = &self.brokers[place(broker)];
+        queue.left.fetch_add(bytes, Ordering::Relaxed);
         let before = queue.bytes.fetch_sub(bytes, Ordering::SeqCst);
         if before == bytes {
             queue.allowed.store(AHEAD, Ordering::Relaxed);
@@ -84,6 +88,7 @@ impl Pace {
     pub(super) fn stop(&self, broker: i32, deadline: Instant) {
         let queue = &self.brokers[place(broker)];
         let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
+        let left = queue.left.load(Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut late = false;
         {
@@ -95,8 +100,14 @@ impl Pace {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         let allowed = queue.allowed.load(Ordering::Relaxed);
         // Up at once, down slowly: a queue that is long for good, as of a slow broker, stops nobody.
-        let allowed = if late { allowed.saturating_add(STEP) } else { allowed - (allowed - AHEAD) / 8 };
-        queue.allowed.store(allowed, Ordering::Relaxed);
+        let now_allowed = if !late {
+            allowed - (allowed - AHEAD) / 8
+        } else if queue.left.load(Ordering::Relaxed) == left {
+            allowed.saturating_mul(2)
+        } else {
+            allowed.saturating_add(STEP)
+        };
+        queue.allowed.store(now_allowed, Ordering::Relaxed);
     }
 }
 
@@ -127,16 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_takes_nothing_gets_more_room_each_time() {
+    fn a_broker_that_takes_nothing_soon_stops_nobody() {
         let pace = Pace::new();
-        for more in 0..4 {
-            pace.queued(1, AHEAD + more * STEP + 1 - pace.brokers[1].bytes.load(Ordering::SeqCst));
-            assert!(pace.is_ahead(1), "{more}");
-            pace.stop(1, soon());
-            assert!(!pace.is_ahead(1), "{more}");
+        let mut stops = 0;
+        for _ in 0..64 {
+            pace.queued(1, 1 << 20);
+            if pace.is_ahead(1) {
+                pace.stop(1, soon());
+                stops += 1;
+                assert!(!pace.is_ahead(1), "one stop is enough");
+            }
         }
+        assert_eq!(stops, 5, "2, 4, 8, 16 and 32 MiB");
         // All is taken: from the beginning.
-        pace.left(1, AHEAD + 3 * STEP + 1);
+        pace.left(1, 64 << 20);
         pace.queued(1, AHEAD + 1);
         assert!(pace.is_ahead(1));
     }
@@ -163,7 +178,7 @@ mod tests {
             pace.left(1, SLACK + 1);
         });
         let allowed = pace.brokers[1].allowed.load(Ordering::SeqCst);
-        assert!(allowed == AHEAD || allowed == AHEAD + STEP, "{allowed}");
+        assert!([AHEAD, AHEAD + STEP, 2 * AHEAD].contains(&allowed), "{allowed}");
         assert_eq!(pace.waiting.load(Ordering::SeqCst), 0);
     }
 }

@@ -139,7 +139,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// Hands a record over and returns its handle; the bytes are taken when it returns.
     ///
     /// # Blocking
-    /// At most `max.block.ms`, for the topic's metadata and for memory together. Inside a callback of this producer it
+    /// At most `max.block.ms`, for the topic's metadata and for memory together; among that up to 5 ms now and then for the
+    /// sender to catch up, while 2 MiB of full batches wait for the record's broker. Inside a callback of this producer it
     /// does not block, as [`try_send`](Self::try_send).
     ///
     /// # Errors
