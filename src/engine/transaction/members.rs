@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::state::State;
 use super::{Protocol, Touched, Transactions};
+use crate::clock;
 use crate::engine::Engine;
 use crate::engine::parcel::Identity;
 use crate::error::{Error, ErrorKind};
@@ -152,6 +153,27 @@ impl Engine {
         self.sweep_transaction();
     }
 
+    /// Offsets get as long as records do: a commit would wait for ever for some that no broker takes.
+    pub(super) fn expire_offsets(&mut self, now: Instant) {
+        let timeout = self.acc.delivery_timeout();
+        let Some(t) = self.transactions.as_deref_mut() else { return };
+        if !matches!(t.port.state(), State::Open | State::Committing) {
+            return;
+        }
+        let expires = clock::deadline(now, timeout);
+        let deadlines = t.ongoing.jobs.iter_mut().map(|job| *job.deadline.get_or_insert(expires));
+        if deadlines.min().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let message = "no broker took the offsets within delivery.timeout.ms";
+        let error = Error::new(ErrorKind::Timeout, message);
+        let error = match t.port.trouble() {
+            Some(trouble) => error.with_source(trouble),
+            None => error,
+        };
+        self.fail_transaction(&error);
+    }
+
     /// Batches that broke in the accumulator, as where a codec panics, never come to the engine.
     pub(super) fn notice_broken_batches(&mut self) {
         let broken = self.acc.broken_batches();
@@ -180,9 +202,7 @@ impl Engine {
             Some(cause) if state == State::Abortable => cause.with_requires_abort(true),
             _ => error,
         };
-        for job in t.ongoing.jobs.drain(..) {
-            t.port.job_done(job.id, Err(error.clone()));
-        }
+        t.fail_jobs(&error);
         t.port.tell_failed();
     }
 

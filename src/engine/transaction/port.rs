@@ -54,6 +54,8 @@ pub(crate) struct OffsetsJob {
     pub(crate) id: u64,
     pub(crate) offsets: Offsets,
     pub(crate) group: ConsumerGroupMetadata,
+    /// Until when brokers are asked to take them; once the engine has seen them.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// The transactions of one producer.
@@ -130,9 +132,11 @@ impl TransactionPort {
         }
     }
 
-    /// Whether `init` has succeeded.
+    /// Whether `init` has succeeded. One that timed out has to be repeated, even if it is over by now.
     pub(crate) fn is_initialized(&self) -> bool {
+        let timed_out = |slot: &Slot| slot.call == Call::Init && !slot.waited;
         !matches!(self.state(), State::Uninitialized | State::Initializing)
+            && !self.inner.lock().slot.as_ref().is_some_and(timed_out)
     }
 
     /// Gets the producer id and fences earlier producers with the same transactional id. Waits at most `timeout`; a
@@ -217,10 +221,12 @@ impl TransactionPort {
     /// Aborts the open transaction, if there is one, and waits for nothing.
     pub(crate) fn request_abort(&self) {
         let mut inner = self.inner.lock();
+        inner.tell_failed();
         self.apply(&mut inner, Input::Drop);
         // Nobody will repeat an abort that timed out: the next transaction waits for it instead.
         inner.slot = inner.slot.take().filter(|slot| slot.call != Call::Abort || slot.waited);
         drop(inner);
+        self.changed.notify_all();
         self.acc.signals.transaction();
     }
 
@@ -300,7 +306,8 @@ impl TransactionPort {
         }
         let id = inner.next_job;
         inner.next_job += 1;
-        inner.jobs.push_back(OffsetsJob { id, offsets: offsets.clone(), group: group.clone() });
+        let (offsets, group) = (offsets.clone(), group.clone());
+        inner.jobs.push_back(OffsetsJob { id, offsets, group, deadline: None });
         inner.waiting.push((id, None));
         drop(inner);
         self.acc.signals.transaction();
@@ -349,6 +356,10 @@ impl TransactionPort {
         self.inner.lock().error.clone()
     }
 
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        self.inner.lock().trouble.clone()
+    }
+
     pub(crate) fn job_done(&self, id: u64, outcome: Result<(), Error>) {
         let mut inner = self.inner.lock();
         if let Some((_, slot)) = inner.waiting.iter_mut().find(|(job, _)| *job == id) {
@@ -388,12 +399,7 @@ impl TransactionPort {
 
     /// Answers whoever waits for a commit that cannot succeed any more.
     pub(crate) fn tell_failed(&self) {
-        let mut inner = self.inner.lock();
-        if inner.state == State::Abortable {
-            let error = inner.refused(Call::Commit.name(), Refusal::AbortFirst);
-            inner.answer(&Err(error));
-        }
-        drop(inner);
+        self.inner.lock().tell_failed();
         self.changed.notify_all();
     }
 
@@ -414,6 +420,7 @@ impl TransactionPort {
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         let before = inner.state;
+        inner.tell_failed();
         self.apply(&mut inner, Input::Close);
         if before == State::Initializing {
             inner.answer(&Err(closed_error()));
@@ -427,15 +434,22 @@ impl TransactionPort {
         let mut inner = self.inner.lock();
         inner.stopped.get_or_insert_with(|| error.clone());
         inner.fail_jobs(error);
-        inner.answer(&Err(error.clone()));
+        let error = inner.left_behind(error);
+        inner.answer(&Err(error));
         drop(inner);
         self.changed.notify_all();
     }
 
     fn conclude(&self, input: Input, outcome: &Result<(), Error>) {
         let mut inner = self.inner.lock();
+        let before = inner.state;
         if self.apply(&mut inner, input) {
             inner.trouble = None;
+            if input == Input::Ended && before != State::Committing && inner.has(Call::Commit) {
+                // It should have been told before: what was aborted is never called committed.
+                let error = inner.refused(Call::Commit.name(), Refusal::AbortFirst);
+                inner.answer(&Err(error));
+            }
             inner.answer(outcome);
         }
         drop(inner);
@@ -469,7 +483,7 @@ impl Inner {
             return Err(self.refused(name(input), Refusal::Fatal));
         }
         if let Some(error) = &self.stopped {
-            return Err(error.clone());
+            return Err(if input == Input::Commit { self.left_behind(error) } else { error.clone() });
         }
         let Some(slot) = &self.slot else { return Ok(()) };
         let under_way = slot.call.name();
@@ -548,6 +562,25 @@ impl Inner {
             Call::Init | Call::Abort => "; call it again",
         };
         self.timed_out(format!("{} has no outcome within max.block.ms{known}", call.name()))
+    }
+
+    fn has(&self, call: Call) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.call == call)
+    }
+
+    /// Answers whoever waits for a commit that cannot succeed any more. To be done before the abort begins, which has
+    /// an outcome of its own.
+    fn tell_failed(&mut self) {
+        if self.state == State::Abortable {
+            let error = self.refused(Call::Commit.name(), Refusal::AbortFirst);
+            self.answer(&Err(error));
+        }
+    }
+
+    /// Why a commit has no outcome: the coordinator may have been told to commit when the engine went.
+    fn left_behind(&self, error: &Error) -> Error {
+        let error = error.clone();
+        if self.state == State::Committing { error.with_maybe_written(true) } else { error }
     }
 
     fn answer(&mut self, outcome: &Result<(), Error>) {
