@@ -71,6 +71,8 @@ pub(crate) struct TransactionPort {
 
 struct Inner {
     state: State,
+    /// How many transactions have begun.
+    begun: u64,
     /// Why the transaction can only be aborted, or the producer not go on.
     error: Option<Error>,
     /// Records of this transaction that failed.
@@ -101,6 +103,7 @@ impl TransactionPort {
             phase: AtomicU8::new(State::Uninitialized as u8),
             inner: Mutex::new(Inner {
                 state: State::Uninitialized,
+                begun: 0,
                 error: None,
                 failed_records: 0,
                 slot: None,
@@ -117,18 +120,20 @@ impl TransactionPort {
 
     // ---- application threads -----------------------------------------------------
 
-    /// Whether a record may enter now: a transaction is open and nothing of it failed.
+    /// Whether a record may enter now: a transaction is open and nothing of it failed. Returns the transaction's number.
     #[inline]
-    pub(crate) fn check_send(&self) -> Result<(), Error> {
-        if self.phase.load(Ordering::Acquire) == State::Open as u8 { Ok(()) } else { self.refuse_send() }
+    pub(crate) fn check_send(&self) -> Result<u64, Error> {
+        let transaction = self.acc.transaction();
+        let open = self.phase.load(Ordering::Acquire) == State::Open as u8 && transaction != 0;
+        if open { Ok(transaction) } else { self.refuse_send() }
     }
 
     #[cold]
-    fn refuse_send(&self) -> Result<(), Error> {
+    fn refuse_send(&self) -> Result<u64, Error> {
         let inner = self.inner.lock();
         match next(inner.state, Input::Offsets) {
             Move::Refuse(refusal) => Err(inner.refused("send()", refusal)),
-            _ => inner.stopped.clone().map_or(Ok(()), Err),
+            _ => inner.stopped.clone().map_or(Ok(self.acc.transaction()), Err),
         }
     }
 
@@ -470,9 +475,17 @@ impl TransactionPort {
     fn set_state(&self, inner: &mut MutexGuard<'_, Inner>, state: State) {
         log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
         inner.state = state;
-        self.phase.store(state as u8, Ordering::Release);
         // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
-        self.acc.let_in(!matches!(state, State::Ready | State::Committing | State::Aborting));
+        match state {
+            State::Open => {
+                inner.begun += 1;
+                self.acc.let_in(Some(inner.begun));
+            }
+            // What enters one that failed is failed there.
+            State::Abortable | State::Fatal => {}
+            _ => self.acc.let_in(None),
+        }
+        self.phase.store(state as u8, Ordering::Release);
     }
 }
 
