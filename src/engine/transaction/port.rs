@@ -1,11 +1,13 @@
 //! Where application threads and the engine meet over a transaction: calls go in, outcomes come out.
 //!
-//! Shared; one lock, a leaf, with the condition variable that belongs to it. `send` reads one atomic. Calls wait on
+//! Shared; one lock, a leaf, with the condition variable that belongs to it. `send` reads atomics only. Calls wait on
 //! application threads only; the engine never waits here. It must not know brokers or requests. KIP-98, KIP-447.
 
 use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+mod refusals;
 
 use super::state::{Input, Move, Refusal, State, next};
 use crate::accumulator::{RecordAccumulator, closed_error};
@@ -490,74 +492,6 @@ impl TransactionPort {
 }
 
 impl Inner {
-    /// Whether no other call is under way, and there is an engine to do what is asked.
-    fn check_free(&self, input: Input) -> Result<(), Error> {
-        if self.state == State::Fatal {
-            return Err(self.refused(name(input), Refusal::Fatal));
-        }
-        if let Some(error) = &self.stopped {
-            return Err(if input == Input::Commit { self.left_behind(error) } else { error.clone() });
-        }
-        let Some(slot) = &self.slot else { return Ok(()) };
-        let under_way = slot.call.name();
-        let message = if slot.waited {
-            format!("{} while another thread is in {under_way}", name(input))
-        } else {
-            format!("{}: {under_way} timed out, call it again until it says what became of it", name(input))
-        };
-        Err(Error::new(ErrorKind::Misuse, message))
-    }
-
-    fn refused(&self, what: &str, refusal: Refusal) -> Error {
-        let misuse = |text: &str| Error::new(ErrorKind::Misuse, format!("{what}: {text}"));
-        match refusal {
-            Refusal::InitFirst => misuse("call init_transactions() first"),
-            Refusal::InitTwice => misuse("transactions are initialised already; call begin_transaction()"),
-            Refusal::BeginFirst => misuse("no transaction is open; call begin_transaction() first"),
-            Refusal::BeginTwice => {
-                misuse("a transaction is open already; commit_transaction() or abort_transaction() ends it")
-            }
-            Refusal::IsCommitting => misuse(
-                "the transaction is being committed; only commit_transaction() says what becomes of it",
-            ),
-            Refusal::IsAborting => {
-                misuse("the transaction is being aborted; begin_transaction() waits for its end")
-            }
-            Refusal::AbortFirst => self.abort_first(what),
-            Refusal::Fatal => {
-                let unknown = || Error::new(ErrorKind::Internal, "the producer cannot go on");
-                self.error.clone().unwrap_or_else(unknown)
-            }
-        }
-    }
-
-    fn abort_first(&self, what: &str) -> Error {
-        let text = match self.failed_records {
-            0 => format!("{what}: the transaction failed; call abort_transaction()"),
-            n => format!("{what}: {n} record(s) of the transaction failed; call abort_transaction()"),
-        };
-        let error =
-            Error::new(ErrorKind::TransactionAbortable, text).with_failed_records(self.failed_records);
-        let Some(cause) = &self.error else { return error };
-        let error = match cause.code() {
-            Some(code) => error.with_code(code),
-            None => error,
-        };
-        let error = match cause.topic_partition() {
-            Some(tp) => error.with_topic_partition(tp.clone()),
-            None => error,
-        };
-        error.with_source(cause.clone())
-    }
-
-    fn timed_out(&self, message: String) -> Error {
-        let error = Error::new(ErrorKind::Timeout, message).with_retriable(true);
-        match &self.trouble {
-            Some(trouble) => error.with_source(trouble.clone()),
-            None => error,
-        }
-    }
-
     fn take_outcome(&mut self, call: Call) -> Option<Result<(), Error>> {
         let slot = self.slot.as_mut().filter(|slot| slot.call == call)?;
         let outcome = slot.outcome.take()?;
@@ -588,12 +522,6 @@ impl Inner {
             let error = self.refused(Call::Commit.name(), Refusal::AbortFirst);
             self.answer(&Err(error));
         }
-    }
-
-    /// Why a commit has no outcome: the coordinator may have been told to commit when the engine went.
-    fn left_behind(&self, error: &Error) -> Error {
-        let error = error.clone();
-        if self.state == State::Committing { error.with_maybe_written(true) } else { error }
     }
 
     fn answer(&mut self, outcome: &Result<(), Error>) {
