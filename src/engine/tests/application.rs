@@ -118,6 +118,10 @@ impl Application {
             Doing::Calling { call, waits: true } if dice.one_in(12) => {
                 let error = self.port.give_up(call);
                 world.note(|_| format!("gives up: {error}"));
+                if error.requires_abort() {
+                    // Nothing is committed, whoever has the id now.
+                    return self.failed(world, &error);
+                }
                 self.doing = Doing::Calling { call, waits: false };
                 self.check_only_same_call(call)
             }
@@ -381,7 +385,8 @@ impl Application {
             if self.doing == Doing::Open {
                 self.call(world, Call::Commit)?;
                 let port = self.port.clone();
-                let done = |_: &mut World| port.state() != TransactionState::Committing;
+                let ends = [TransactionState::Committing, TransactionState::Suspect];
+                let done = |_: &mut World| !ends.contains(&port.state());
                 if !world.until(ms(20_000), done) {
                     return Err("a transaction that nothing disturbs is not committed in time".into());
                 }

@@ -220,3 +220,115 @@ fn a_lost_question_for_partitions_is_aborted() {
         tale.story.audit();
     }
 }
+
+/// A batch is under way that its leader will refuse: another producer has taken the id, or none has.
+fn refused_under_way(version: i16, fenced: bool) -> Tale {
+    let mut tale = Tale::new(version, |_| {});
+    tale.begin();
+    tale.story.send(0);
+    tale.story.all_acked(ms(100));
+    if fenced {
+        let now = tale.story.world.now;
+        tale.story.world.cluster.fence_transaction(ID, now).unwrap();
+        tale.story.fault(produce().delay(ms(20)));
+    } else {
+        tale.story.fault(produce().delay(ms(20)).error_before(ErrorCode::INVALID_PRODUCER_EPOCH));
+    }
+    tale.story.send(0);
+    tale.story.pass(ms(5));
+    tale
+}
+
+fn is_fenced(outcome: Option<Result<(), Error>>) {
+    let error = outcome.expect("an outcome").expect_err("another producer has the id");
+    assert!(error.kind() == ErrorKind::Fenced && error.is_fatal(), "{error:?}");
+}
+
+#[test]
+fn a_commit_whose_batch_came_too_late_for_its_epoch_says_who_has_the_id() {
+    for version in BOTH {
+        let mut tale = refused_under_way(version, true);
+        let job = tale.offsets().expect("something to commit");
+        tale.port.start(Call::Commit).unwrap();
+        tale.story.pass(ms(300));
+        is_fenced(tale.port.poll(Call::Commit));
+        is_fenced(tale.port.poll_offsets(job));
+        assert_eq!(tale.committed(0), 0);
+    }
+}
+
+#[test]
+fn calls_that_come_while_the_coordinator_is_asked_wait_for_what_it_says() {
+    for version in BOTH {
+        for fenced in [true, false] {
+            let mut tale = refused_under_way(version, fenced);
+            tale.story.fault(Fault::on(ApiKey::END_TXN).delay(ms(100)));
+            tale.story.pass(ms(50));
+            assert_eq!(tale.port.state(), TransactionState::Suspect, "{version} {fenced}");
+            assert!(tale.port.check_send().expect_err("failed").requires_abort());
+            assert!(tale.port.begin(Duration::ZERO).is_err());
+            let job = tale.offsets().expect("something to commit");
+            tale.port.start(Call::Commit).unwrap();
+            tale.story.pass(ms(20));
+            assert!(tale.port.poll(Call::Commit).is_none() && tale.port.poll_offsets(job).is_none());
+            tale.story.pass(ms(300));
+            let (commit, offsets) = (tale.port.poll(Call::Commit), tale.port.poll_offsets(job));
+            if fenced {
+                is_fenced(commit);
+                is_fenced(offsets);
+                is_fenced(Some(tale.port.begin(Duration::ZERO)));
+                continue;
+            }
+            for outcome in [commit, offsets] {
+                assert!(outcome.expect("an outcome").expect_err("a batch failed").requires_abort());
+            }
+            // It is aborted already.
+            let asked = tale.story.requests(ApiKey::END_TXN);
+            tale.abort(ms(10));
+            assert_eq!(tale.story.requests(ApiKey::END_TXN), asked);
+            tale.begin();
+            tale.story.send(0);
+            tale.commit(ms(300));
+            assert_eq!(tale.committed(0), 1);
+            tale.story.audit();
+        }
+    }
+}
+
+#[test]
+fn a_suspicion_that_is_not_settled_in_time_is_no_commit_without_outcome() {
+    for version in BOTH {
+        let mut tale = refused_under_way(version, false);
+        tale.story.fault(Fault::on(ApiKey::END_TXN).delay(ms(100)));
+        tale.port.start(Call::Commit).unwrap();
+        tale.story.pass(ms(50));
+        let error = tale.port.give_up(Call::Commit);
+        assert!(error.requires_abort() && error.to_string().contains("another producer"), "{error:?}");
+        // The guard is dropped then.
+        tale.port.request_abort();
+        tale.story.pass(ms(300));
+        tale.begin();
+        tale.story.send(0);
+        tale.commit(ms(300));
+        assert_eq!(tale.committed(0), 1);
+    }
+}
+
+#[test]
+fn closing_ends_what_is_suspected() {
+    for version in BOTH {
+        for fenced in [true, false] {
+            let mut tale = refused_under_way(version, fenced);
+            tale.story.fault(Fault::on(ApiKey::END_TXN).delay(ms(50)));
+            tale.port.start(Call::Commit).unwrap();
+            tale.story.pass(ms(40));
+            tale.story.world.acc.close();
+            tale.story.world.engine.begin_close();
+            assert!(tale.story.world.until(ms(400), |w| w.engine.is_closed()));
+            let error = tale.port.poll(Call::Commit).expect("an outcome").expect_err("not committed");
+            assert_eq!((error.requires_abort(), error.is_fatal()), (!fenced, fenced), "{error:?}");
+            let log = &tale.story.world.cluster.topology.partition("t", 0).expect("a partition").log;
+            assert_eq!((log.committed_records().len(), log.last_stable_offset()), (0, log.end_offset()));
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::engine::parcel::Identity;
 use crate::error::{Error, ErrorKind};
+use crate::protocol::ErrorCode;
 
 /// Whether a partition may send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +24,24 @@ impl Transactions {
     /// A batch gets an error for its outcome; returns the error as its records are to see it.
     pub(in crate::engine) fn batch_fails(&mut self, error: Error, records: u32) -> Error {
         match self.port.state() {
-            State::Open | State::Committing | State::Abortable if !self.ongoing.ending => {
-                self.port.failed(&error, u64::from(records));
+            State::Open | State::Committing | State::Abortable | State::Suspect if !self.ongoing.ending => {
+                if hints_at_another_producer(&error) {
+                    self.port.suspected(&error, u64::from(records));
+                } else {
+                    self.port.failed(&error, u64::from(records));
+                }
                 self.bump |= self.protocol == Protocol::V1;
                 error.with_requires_abort(true)
             }
             _ => error,
         }
     }
+}
+
+/// Whether a partition's leader may refuse a batch so because another producer has the transactional id, of which leaders
+/// are told less than coordinators.
+fn hints_at_another_producer(error: &Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::INVALID_TXN_STATE))
 }
 
 impl Engine {
@@ -55,7 +66,8 @@ impl Engine {
             | State::Initializing
             | State::Ready
             | State::Aborting
-            | State::Abortable => May::Drop,
+            | State::Abortable
+            | State::Suspect => May::Drop,
         }
     }
 
@@ -188,7 +200,7 @@ impl Engine {
     pub(super) fn sweep_transaction(&mut self) {
         let Some(t) = self.transactions.as_deref_mut() else { return };
         let state = t.port.state();
-        if !matches!(state, State::Abortable | State::Aborting) || t.ongoing.swept {
+        if !matches!(state, State::Abortable | State::Aborting | State::Suspect) || t.ongoing.swept {
             return;
         }
         t.ongoing.swept = true;
@@ -197,13 +209,21 @@ impl Engine {
         let error = self.dropped_error();
         self.fail_everything(&error);
         let Some(t) = self.transactions.as_deref_mut() else { return };
-        // Whoever waits for offsets is told what went wrong, since it may be the offsets.
-        let error = match t.port.cause() {
-            Some(cause) if state == State::Abortable => cause.with_requires_abort(true),
-            _ => error,
-        };
-        t.fail_jobs(&error);
-        t.port.tell_failed();
+        match state {
+            // They wait for what the coordinator says; brokers are not asked any more.
+            State::Suspect => t.ongoing.jobs.iter_mut().for_each(|job| job.deadline = None),
+            State::Abortable => t.tell_failed(),
+            _ => t.fail_jobs(&error),
+        }
+    }
+
+    /// The coordinator still knows the producer that a partition's leader did not want: the transaction simply failed.
+    pub(super) fn settle_suspicion(&mut self) {
+        if let Some(t) = self.transactions.as_deref_mut() {
+            log::debug!(target: "kafka_producer::engine", "no other producer took over: the transaction failed");
+            t.port.settled();
+            t.tell_failed();
+        }
     }
 
     /// What waits in this partition is dropped.
@@ -217,12 +237,12 @@ impl Engine {
         let cause = self.transactions.as_deref().and_then(|t| t.port.cause());
         let aborted = |text: &str| Error::new(ErrorKind::TransactionAborted, text);
         match (state, cause) {
-            (Some(State::Abortable), Some(cause)) => {
+            (Some(State::Abortable | State::Suspect), Some(cause)) => {
                 aborted("not sent, since the transaction failed before and can only be aborted")
                     .with_source(cause)
                     .with_requires_abort(true)
             }
-            (Some(State::Abortable | State::Aborting), _) => {
+            (Some(State::Abortable | State::Suspect | State::Aborting), _) => {
                 aborted("not sent, since the transaction was aborted")
             }
             _ => aborted("not sent, since no transaction is open any more"),

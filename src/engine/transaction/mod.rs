@@ -203,9 +203,19 @@ impl Transactions {
         }
     }
 
+    /// Tells whoever waits that the transaction can only be aborted; those that wait for offsets what went wrong, since it
+    /// may be the offsets. None are added any more.
+    fn tell_failed(&mut self) {
+        if let Some(cause) = self.port.cause() {
+            self.fail_jobs(&cause.with_requires_abort(true));
+        }
+        self.port.tell_failed();
+    }
+
     /// Whether a transaction is being ended, or is about to be, which a close waits for.
     pub(super) fn is_ending(&self) -> bool {
-        matches!(self.port.state(), State::Committing | State::Aborting) || self.is_abortable()
+        let state = self.port.state();
+        matches!(state, State::Committing | State::Aborting | State::Suspect) || self.is_abortable()
     }
 
     /// Whether the transaction failed and nothing has asked for its abort yet.
@@ -265,8 +275,9 @@ impl Engine {
             let Some(t) = self.transactions.as_deref_mut() else { return };
             match plan(&facts) {
                 Step::Finish if !t.line.asking && !t.group_line.asking => self.transaction_ended(),
+                Step::Settle if !t.line.asking && !t.group_line.asking => self.settle_suspicion(),
                 Step::Ask(ask) if t.may_ask(ask, now) => return self.ask_coordinator(ask, now),
-                Step::Rest | Step::Finish | Step::Ask(_) => return,
+                Step::Rest | Step::Finish | Step::Settle | Step::Ask(_) => return,
             }
         }
     }
@@ -276,12 +287,13 @@ impl Engine {
         self.transactions.as_deref_mut()?.bump |= stale;
         let t = self.transactions.as_deref_mut()?;
         let ends = matches!(t.port.state(), State::Committing | State::Aborting);
+        let suspects = t.port.state() == State::Suspect;
         if ends {
             // Offsets that were handed over before the end was asked for: none come after it.
             t.port.take_jobs(&mut t.ongoing.jobs);
             self.sweep_transaction();
         }
-        let quiet = ends && self.is_quiet();
+        let quiet = (ends || suspects) && self.is_quiet();
         // After the look at what is unfinished: application threads close batches too, and what fails there is counted
         // before it is finished.
         self.notice_broken_batches();

@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+mod offsets;
 mod refusals;
+
+pub(crate) use offsets::OffsetsJob;
 
 use super::state::{Input, Move, Refusal, State, next};
 use crate::accumulator::{RecordAccumulator, closed_error};
@@ -15,7 +18,6 @@ use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A call whose outcome is the engine's to say. Only one of them at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +50,6 @@ fn name(input: Input) -> &'static str {
         Input::Abort => "abort_transaction()",
         _ => "the call",
     }
-}
-
-/// Offsets that are to become part of the transaction.
-#[derive(Debug)]
-pub(crate) struct OffsetsJob {
-    pub(crate) id: u64,
-    pub(crate) offsets: Offsets,
-    pub(crate) group: ConsumerGroupMetadata,
-    /// Until when brokers are asked to take them; once the engine has seen them.
-    pub(crate) deadline: Option<Instant>,
 }
 
 /// The transactions of one producer.
@@ -135,6 +127,8 @@ impl TransactionPort {
         let inner = self.inner.lock();
         match next(inner.state, Input::Offsets) {
             Move::Refuse(refusal) => Err(inner.refused("send()", refusal)),
+            // It does not wait for the coordinator as others do: what it says holds in either case.
+            Move::Wait => Err(inner.refused("send()", Refusal::AbortFirst)),
             _ => inner.stopped.clone().map_or(Ok(self.acc.transaction()), Err),
         }
     }
@@ -169,6 +163,9 @@ impl TransactionPort {
                 Move::Wait => {
                     self.refuse_on_sender_thread("begin_transaction()")?;
                     let late = self.changed.wait_until(&mut inner, deadline).timed_out();
+                    if late && inner.state == State::Suspect {
+                        return Err(inner.refused("begin_transaction()", Refusal::AbortFirst));
+                    }
                     if late && next(inner.state, Input::Begin) == Move::Wait {
                         let message = "begin_transaction(): the last transaction is still being aborted";
                         return Err(inner.timed_out(message.to_owned()));
@@ -176,41 +173,6 @@ impl TransactionPort {
                 }
                 Move::Refuse(refusal) => return Err(inner.refused("begin_transaction()", refusal)),
                 Move::Stay | Move::Join => return Ok(()),
-            }
-        }
-    }
-
-    /// Makes a consumer's offsets part of the transaction. A call that timed out goes on in the background: it may be
-    /// repeated, and a commit waits for it.
-    pub(crate) fn send_offsets(
-        &self,
-        offsets: &Offsets,
-        group: &ConsumerGroupMetadata,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        self.refuse_on_sender_thread("send_offsets_to_transaction()")?;
-        let deadline = clock::deadline(clock::now(), timeout);
-        let Some(id) = self.start_offsets(offsets, group)? else { return Ok(()) };
-        let mut inner = self.inner.lock();
-        loop {
-            let at = inner.waiting.iter().position(|(job, _)| *job == id);
-            let outcome = at.and_then(|at| inner.waiting.get_mut(at)).map(|(_, outcome)| outcome.take());
-            match (at, outcome) {
-                (Some(at), Some(Some(outcome))) => {
-                    inner.waiting.swap_remove(at);
-                    return outcome;
-                }
-                (Some(_), _) => {}
-                // Cannot happen: only this thread takes it out.
-                (None, _) => return Ok(()),
-            }
-            if self.changed.wait_until(&mut inner, deadline).timed_out() {
-                let pending = |(job, outcome): &(u64, Option<_>)| *job == id && outcome.is_none();
-                if inner.waiting.iter().any(pending) {
-                    inner.waiting.retain(|(job, _)| *job != id);
-                    let message = "send_offsets_to_transaction() has no outcome within max.block.ms; it may be repeated";
-                    return Err(inner.timed_out(message.to_owned()));
-                }
             }
         }
     }
@@ -296,39 +258,6 @@ impl TransactionPort {
         self.inner.lock().give_up(call)
     }
 
-    /// Hands offsets over; the job's number, or `None` if there is nothing to do.
-    pub(crate) fn start_offsets(
-        &self,
-        offsets: &Offsets,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<Option<u64>, Error> {
-        let mut inner = self.inner.lock();
-        inner.check_free(Input::Offsets)?;
-        self.refuse_if_closed()?;
-        if let Move::Refuse(refusal) = next(inner.state, Input::Offsets) {
-            return Err(inner.refused("send_offsets_to_transaction()", refusal));
-        }
-        if offsets.is_empty() {
-            return Ok(None);
-        }
-        let id = inner.next_job;
-        inner.next_job += 1;
-        let (offsets, group) = (offsets.clone(), group.clone());
-        inner.jobs.push_back(OffsetsJob { id, offsets, group, deadline: None });
-        inner.waiting.push((id, None));
-        drop(inner);
-        self.acc.signals.transaction();
-        Ok(Some(id))
-    }
-
-    /// The outcome of a job, if it is there; without waiting.
-    #[cfg(test)]
-    pub(crate) fn poll_offsets(&self, id: u64) -> Option<Result<(), Error>> {
-        let mut inner = self.inner.lock();
-        let at = inner.waiting.iter().position(|(job, outcome)| *job == id && outcome.is_some())?;
-        inner.waiting.swap_remove(at).1
-    }
-
     fn refuse_if_closed(&self) -> Result<(), Error> {
         if self.acc.is_closed() { Err(closed_error()) } else { Ok(()) }
     }
@@ -353,11 +282,6 @@ impl TransactionPort {
         State::of(self.phase.load(Ordering::Acquire))
     }
 
-    /// Offsets that were handed over.
-    pub(crate) fn take_jobs(&self, into: &mut VecDeque<OffsetsJob>) {
-        into.append(&mut self.inner.lock().jobs);
-    }
-
     /// Why the transaction can only be aborted.
     pub(crate) fn cause(&self) -> Option<Error> {
         self.inner.lock().error.clone()
@@ -365,15 +289,6 @@ impl TransactionPort {
 
     pub(crate) fn trouble(&self) -> Option<Error> {
         self.inner.lock().trouble.clone()
-    }
-
-    pub(crate) fn job_done(&self, id: u64, outcome: Result<(), Error>) {
-        let mut inner = self.inner.lock();
-        if let Some((_, slot)) = inner.waiting.iter_mut().find(|(job, _)| *job == id) {
-            *slot = Some(outcome);
-        }
-        drop(inner);
-        self.changed.notify_all();
     }
 
     /// What went wrong last; told to whoever times out.
@@ -397,9 +312,27 @@ impl TransactionPort {
     /// Records of the transaction failed, or none but something else did: it can only be aborted. Nobody is told
     /// before [`tell_failed`](Self::tell_failed), since more of it will fail.
     pub(crate) fn failed(&self, error: &Error, records: u64) {
+        self.fails(Input::Failed, error, records);
+    }
+
+    /// As [`failed`](Self::failed), but perhaps another producer took over. Nobody is told before that is
+    /// [settled](Self::settled), or fatal.
+    pub(crate) fn suspected(&self, error: &Error, records: u64) {
+        self.fails(Input::Suspected, error, records);
+    }
+
+    /// No other producer took over.
+    pub(crate) fn settled(&self) {
+        let mut inner = self.inner.lock();
+        self.apply(&mut inner, Input::Settled);
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    fn fails(&self, input: Input, error: &Error, records: u64) {
         let mut inner = self.inner.lock();
         inner.failed_records += records;
-        if self.apply(&mut inner, Input::Failed) {
+        if self.apply(&mut inner, input) {
             inner.error = Some(error.clone());
         }
     }
@@ -484,7 +417,7 @@ impl TransactionPort {
                 self.acc.let_in(Some(inner.begun));
             }
             // What enters one that failed is failed there.
-            State::Abortable | State::Fatal => {}
+            State::Abortable | State::Suspect | State::Fatal => {}
             _ => self.acc.let_in(None),
         }
         self.phase.store(state as u8, Ordering::Release);
@@ -501,6 +434,11 @@ impl Inner {
 
     /// Nobody waits for the call any more; the next one of its kind will.
     fn give_up(&mut self, call: Call) -> Error {
+        if self.state == State::Suspect {
+            // Whatever the coordinator says, nothing is committed.
+            self.slot = None;
+            return self.refused(call.name(), Refusal::AbortFirst);
+        }
         if let Some(slot) = self.slot.as_mut().filter(|slot| slot.call == call) {
             slot.waited = false;
         }
@@ -527,13 +465,6 @@ impl Inner {
     fn answer(&mut self, outcome: &Result<(), Error>) {
         if let Some(slot) = &mut self.slot {
             slot.outcome.get_or_insert_with(|| outcome.clone());
-        }
-    }
-
-    fn fail_jobs(&mut self, error: &Error) {
-        self.jobs.clear();
-        for (_, outcome) in &mut self.waiting {
-            outcome.get_or_insert_with(|| Err(error.clone()));
         }
     }
 }

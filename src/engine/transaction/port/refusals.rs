@@ -53,6 +53,10 @@ impl Inner {
             0 => format!("{what}: the transaction failed; call abort_transaction()"),
             n => format!("{what}: {n} record(s) of the transaction failed; call abort_transaction()"),
         };
+        let text = match self.state {
+            State::Suspect => text + ", which says whether another producer took over",
+            _ => text,
+        };
         let error =
             Error::new(ErrorKind::TransactionAbortable, text).with_failed_records(self.failed_records);
         let Some(cause) = &self.error else { return error };
