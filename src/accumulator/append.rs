@@ -165,6 +165,10 @@ impl RecordAccumulator {
     {
         let (entry, route) = self.destination(topic, target, false)?;
         let mut queue = entry.queue.lock();
+        if self.has_ended(topic) {
+            drop(queue);
+            return Err(shut_error());
+        }
         let supplies = (self.limits, entry.ratio());
         if let Quick::Done { future, notify, switch } =
             queue.append_quickly(record, facts, route, supplies, entered)
@@ -207,7 +211,7 @@ impl RecordAccumulator {
             let (entry, route) = self.destination(topic, target, switched)?;
             let leader = entry.leader();
             let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
-            let went = self.append_to((entry, route), record, facts, wait, entered, may_leave)?;
+            let went = self.append_to((topic, entry, route), record, facts, wait, entered, may_leave)?;
             match went {
                 Went::In { future, switch } => {
                     if switch {
@@ -281,7 +285,7 @@ impl RecordAccumulator {
     #[inline(always)]
     fn append_to<'r, H>(
         &self,
-        (entry, route): (&Arc<PartitionEntry>, Route),
+        (topic, entry, route): (&TopicLease, &Arc<PartitionEntry>, Route),
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
@@ -302,7 +306,7 @@ impl RecordAccumulator {
                 pool: &self.pool,
             };
             let mut queue = entry.queue.lock();
-            if self.shut.load(Ordering::Acquire) {
+            if self.has_ended(topic) {
                 drop(queue);
                 return Err(shut_error());
             }
@@ -341,6 +345,12 @@ impl RecordAccumulator {
                 Append::Closed => return Err(closed_error()),
             }
         }
+    }
+
+    /// Whether the transaction in which the `send` began takes no more records. To be asked under the partition's lock.
+    #[inline(always)]
+    fn has_ended(&self, topic: &TopicLease) -> bool {
+        topic.transaction != self.transaction()
     }
 
     /// Tells the sender what happened in a partition, and lends it a hand.

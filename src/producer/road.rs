@@ -109,10 +109,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         self.status.check()?;
-        if let Some(transactions) = &self.transactions {
-            transactions.check_send()?;
-        }
-        let topic = self.topic(record, wait)?;
+        let transaction = match &self.transactions {
+            Some(transactions) => transactions.check_send()?,
+            None => 0,
+        };
+        let mut topic = self.topic(record, wait)?;
+        topic.transaction = transaction;
         if self.uses_scratch.load(Ordering::Relaxed) {
             return self.enter_with_scratch(record, &topic, wait, entered);
         }
