@@ -175,6 +175,10 @@ impl RecordAccumulator {
     {
         let (entry, route) = self.destination(topic, target, false)?;
         let mut queue = entry.queue.lock();
+        if self.has_ended(topic) {
+            drop(queue);
+            return Err(shut_error());
+        }
         let supplies = (self.limits, entry.ratio());
         if let Quick::Done { future, notify, switch } =
             queue.append_quickly(record, facts, route, supplies, entered)
@@ -217,7 +221,7 @@ impl RecordAccumulator {
             let (entry, route) = self.destination(topic, target, switched)?;
             let leader = entry.leader();
             let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
-            let went = self.append_to((entry, route), record, facts, wait, entered, may_leave)?;
+            let went = self.append_to((topic, entry, route), record, facts, wait, entered, may_leave)?;
             match went {
                 Went::In { future, switch } => {
                     if switch {
@@ -291,7 +295,7 @@ impl RecordAccumulator {
     #[inline(always)]
     fn append_to<'r, H>(
         &self,
-        (entry, route): (&Arc<PartitionEntry>, Route),
+        (topic, entry, route): (&TopicLease, &Arc<PartitionEntry>, Route),
         record: &RecordBody<'r, H>,
         facts: RecordFacts,
         wait: Wait<'_>,
@@ -314,7 +318,7 @@ impl RecordAccumulator {
                 pool: &self.pool,
             };
             let mut queue = entry.queue.lock();
-            if self.shut.load(Ordering::Acquire) {
+            if self.has_ended(topic) {
                 drop(queue);
                 return Err(shut_error());
             }
@@ -364,6 +368,12 @@ impl RecordAccumulator {
         }
     }
 
+    /// Whether the transaction in which the `send` began takes no more records. To be asked under the partition's lock.
+    #[inline(always)]
+    fn has_ended(&self, topic: &TopicLease) -> bool {
+        topic.transaction != self.transaction()
+    }
+
     /// Tells the sender what happened in a partition, and lends it a hand.
     fn announce(&self, entry: &Arc<PartitionEntry>, notice: Notice, wait: Wait<'_>) {
         match notice {
@@ -398,6 +408,9 @@ impl RecordAccumulator {
             return Ok(true);
         }
         let leader = held.entry.leader();
+        if ask.chunks > 0 {
+            self.keep_pace(held, leader, wait);
+        }
         match self.pool.try_take(leader, ask, held.list(ask)) {
             Ok(()) => return Ok(true),
             Err(Bound::BrokerShare) if may_leave() => return Ok(false),
@@ -423,6 +436,18 @@ impl RecordAccumulator {
             }
         };
         taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
+    }
+
+    /// Lets the sender catch up. Who holds anything that others may wait for does not stop, nor does who could compress.
+    #[inline]
+    fn keep_pace(&self, held: &Held<'_>, leader: i32, wait: Wait<'_>) {
+        let holds = !held.spare.is_empty() || !held.paper.is_empty() || held.fresh.is_some();
+        if !self.pool.pace.is_ahead(leader) || holds || self.sealer.compresses() {
+            return;
+        }
+        if let Some(deadline) = wait.deadline() {
+            self.pool.pace.stop(leader, deadline);
+        }
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
@@ -457,7 +482,7 @@ impl RecordAccumulator {
                     entry.queue.lock().put_sealed(place, sealed);
                 }
                 Err((batch, error)) => {
-                    entry.queue.lock().forget_sealing(place);
+                    entry.queue.lock().forget_sealing(place, &batch, &self.pool);
                     self.fail(entry, &batch, error);
                 }
             }

@@ -44,6 +44,8 @@ pub(super) fn forget(producer: u64) {
 pub(crate) struct TopicLease {
     cached: Option<Box<Cached>>,
     slot: usize,
+    /// The transaction in which the `send` began; 0 without transactions.
+    pub(crate) transaction: u64,
 }
 
 impl TopicLease {
@@ -58,7 +60,7 @@ impl TopicLease {
             return None;
         }
         cached.entry.mark_used();
-        Some(Self { cached: Some(cached), slot })
+        Some(Self { cached: Some(cached), slot, transaction: 0 })
     }
 
     pub(super) fn new(
@@ -68,7 +70,8 @@ impl TopicLease {
         snapshot: Arc<TopicSnapshot>,
     ) -> Self {
         let slot = slot_of(acc.id, &entry.name);
-        Self { cached: Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot })), slot }
+        let cached = Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot }));
+        Self { cached, slot, transaction: 0 }
     }
 
     #[inline]

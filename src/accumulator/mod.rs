@@ -12,6 +12,7 @@ mod batch;
 mod cache;
 mod chunks;
 mod memory;
+mod pace;
 mod partition;
 mod seal;
 mod signals;
@@ -100,9 +101,10 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
-    /// No transaction is open. Looked at under a partition's lock: what got in before the sender looked at the partition
-    /// belongs to the transaction that ends, and nothing gets in after that.
-    shut: AtomicBool,
+    /// The number of the open transaction; 0 if none is, or the producer has none. Looked at under a partition's lock:
+    /// what got in before the sender looked at the partition belongs to the transaction that ends, and nothing gets in
+    /// after that, nor into the next one.
+    transaction: AtomicU64,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,
     availability_timeout: OnceLock<Duration>,
@@ -153,7 +155,7 @@ impl RecordAccumulator {
             callbacks: OnceLock::new(),
             pressure: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            shut: AtomicBool::new(false),
+            transaction: AtomicU64::new(0),
             stalled: RwLock::default(),
             availability_timeout: OnceLock::new(),
             dead: OnceLock::new(),
@@ -171,10 +173,16 @@ impl RecordAccumulator {
         let _ = self.callbacks.set(sink);
     }
 
-    /// Whether records may enter, for a producer whose records belong to transactions. Shut before the flush that begins
-    /// the end of one.
-    pub(crate) fn let_in(&self, yes: bool) {
-        self.shut.store(!yes, Ordering::SeqCst);
+    /// Which transaction records may enter, for a producer whose records belong to transactions: each has a number of its
+    /// own, above 0. `None` before the flush that begins the end of one.
+    pub(crate) fn let_in(&self, transaction: Option<u64>) {
+        self.transaction.store(transaction.unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// The number of the open transaction; 0 without one.
+    #[inline]
+    pub(crate) fn transaction(&self) -> u64 {
+        self.transaction.load(Ordering::Acquire)
     }
 
     /// `partitioner.availability.timeout.ms`, if it is on; set once, before the first record.

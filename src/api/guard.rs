@@ -196,6 +196,10 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Transaction<'_, K, V> {
 ///   [failed](Self::failed_records). Dropping this aborts the transaction, and the next one may begin.
 /// * Fatal: the producer is unusable, for instance [`Fenced`](ErrorKind::Fenced). Close it.
 ///
+/// A producer that was closed while it committed leaves the outcome unknown, too
+/// ([`may_have_been_written`](Error::may_have_been_written)): then only the next producer with the `transactional.id` ends
+/// the transaction, one way or the other.
+///
 /// `?` in a function that returns [`Error`] drops it; so does [`into_error`](Self::into_error).
 pub struct CommitError<'p, K: ?Sized, V: ?Sized> {
     error: Error,

@@ -294,6 +294,9 @@ impl Engine {
         if bump {
             partition.lane.doubtful();
         }
+        // Refused because another one before it was: nothing is wrong but that, and that one has its own wait.
+        let echo = answer == Answer::Code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
+            && !partition.lane.is_first(&parcel);
         if parcel.ended {
             // It has its outcome. Only what it did to the sequence still counts.
             return self.settle_ended(number, &parcel);
@@ -306,7 +309,7 @@ impl Engine {
             return self.end(number, parcel, error, Vec::new());
         }
         // No wait where another leader is known by now (KIP-951).
-        if partition.leader.is_none_or(|leader| leader == node) {
+        if !echo && partition.leader.is_none_or(|leader| leader == node) {
             partition.backoff_until = Some(partition.backoff_until.unwrap_or(now).max(now + wait));
         }
         retried(&acc.metrics, &partition.entry, &parcel);

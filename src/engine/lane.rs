@@ -43,8 +43,8 @@ pub(crate) struct Lane {
     /// A parcel ended and nobody knows whether it was appended, or the broker's sequence is not ours: only a new epoch
     /// helps.
     must_bump: bool,
-    /// The broker acknowledged a batch of this identity. Before that it may know nothing of this producer, and then it
-    /// takes any sequence: a second batch could overtake a first one that was refused.
+    /// The broker acknowledged a batch of this identity, or of the epoch before. Before that it may know nothing of this
+    /// producer, and then it takes any sequence: a second batch could overtake a first one that was refused.
     established: bool,
     /// What is in flight went to an earlier leader: nothing follows it to the new one before it is answered.
     moved: bool,
@@ -109,10 +109,14 @@ impl Lane {
     }
 
     /// Takes the identity that a new stamp is made of; the first one, or after [`Gate::NeedsIdentity`].
+    ///
+    /// Where nothing went wrong under the epoch before, the broker knows this producer still: it takes no sequence but 0
+    /// under the new epoch, and so none behind a batch that it refused.
     pub(crate) fn adopt(&mut self, identity: Identity) {
+        let same_producer = self.identity.is_some_and(|old| old.id == identity.id);
+        self.established &= same_producer && !self.must_bump && self.gap.is_none() && self.retry.is_empty();
         self.identity = Some(identity);
         self.must_bump = false;
-        self.established = false;
         self.gap = None;
         // What is still pinned stood behind a gap; the old epoch goes, and with it the doubt.
         self.retry.iter_mut().for_each(|p| p.pinned = false);

@@ -75,7 +75,8 @@ impl Broker {
             if self.last.contains(&(first, next)) {
                 return Said::Duplicate;
             }
-            if self.last.back().is_some_and(|(_, expected)| *expected != first) {
+            // After the end of a transaction it expects the first one.
+            if self.last.back().map_or(0, |(_, expected)| *expected) != first {
                 return Said::OutOfOrder;
             }
         } else if self.known && first != 0 {
@@ -117,6 +118,10 @@ enum Event {
     /// The oldest parcel in flight is too old.
     ExpireInFlight,
     LeaderMoves,
+    /// A transaction has ended, and its end gave the next epoch. The broker hears of it then, or with the first batch.
+    NextEpoch {
+        told: bool,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -131,6 +136,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Expire),
         1 => Just(Event::ExpireInFlight),
         1 => Just(Event::LeaderMoves),
+        1 => any::<bool>().prop_map(|told| Event::NextEpoch { told }),
     ]
 }
 
@@ -207,6 +213,19 @@ impl Model {
                 }
             }
             Event::LeaderMoves => self.lane.leader_changed(),
+            Event::NextEpoch { told } => self.next_epoch(told),
+        }
+    }
+
+    fn next_epoch(&mut self, told: bool) {
+        if !self.lane.is_quiet() || !self.lane.retries().is_empty() {
+            return;
+        }
+        self.epoch += 1;
+        self.lane.adopt(Identity { id: 7, epoch: self.epoch });
+        if told {
+            self.broker.epoch = self.epoch;
+            self.broker.last.clear();
         }
     }
 
@@ -325,6 +344,34 @@ proptest! {
         model.check();
         let ended = model.outcomes.len();
         prop_assert_eq!(ended, 30, "every parcel has an outcome");
+    }
+}
+
+#[test]
+fn several_batches_go_under_the_next_epoch_where_all_went_well_under_the_last() {
+    let trouble: [fn(&mut Lane, &Parcel); 3] =
+        [|_, _| {}, |lane, _| lane.doubtful(), |lane, p| lane.dropped(p)];
+    for (n, trouble) in trouble.into_iter().enumerate() {
+        for (id, forgotten) in [(1, false), (1, true), (2, false)] {
+            let mut all = parcels(3);
+            let mut lane = Lane::default();
+            lane.adopt(Identity { id: 1, epoch: 0 });
+            for parcel in all.iter_mut().take(2) {
+                lane.enlist(parcel);
+                lane.sent(parcel);
+                lane.landed(parcel);
+            }
+            lane.delivered(&all[0]);
+            trouble(&mut lane, &all[1]);
+            if forgotten {
+                lane.forgotten();
+            }
+            lane.adopt(Identity { id, epoch: 1 });
+            lane.enlist(&mut all[2]);
+            lane.sent(&all[2]);
+            let goes_on = n == 0 && id == 1 && !forgotten;
+            assert_eq!(lane.gate() == Gate::New, goes_on, "{n} {id} {forgotten}: {lane:?}");
+        }
     }
 }
 

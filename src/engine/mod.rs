@@ -195,7 +195,7 @@ impl Engine {
         self.refresh_metadata(now);
         self.connect_where_wanted(now);
         self.publish_loads(now);
-        self.finish_if_closed();
+        self.finish_if_closed(now);
     }
 
     /// Takes back what carried a request, once that is written.
@@ -249,9 +249,17 @@ impl Engine {
         self.phase == Phase::Closed
     }
 
-    fn finish_if_closed(&mut self) {
+    fn finish_if_closed(&mut self, now: Instant) {
+        if self.phase != Phase::Draining {
+            return;
+        }
+        let fails = self.transactions.as_ref().is_some_and(|t| t.is_abortable());
+        if fails {
+            // Since the last look.
+            self.run_transactions(now);
+        }
         let ending = self.transactions.as_ref().is_some_and(|t| t.is_ending());
-        if self.phase == Phase::Draining && self.acc.unfinished.is_empty() && !ending {
+        if self.acc.unfinished.is_empty() && !ending {
             self.phase = Phase::Closed;
         }
     }

@@ -89,7 +89,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Transactions<K, V> {
 
     /// A record of the open transaction has failed.
     pub(super) fn record_failed(&mut self, error: &Error) {
-        if matches!(self.phase, Phase::Open | Phase::Ending) {
+        if matches!(self.phase, Phase::Open | Phase::Ending | Phase::Unresolved) {
             self.failed_records += 1;
             if self.failure.is_none() {
                 let message = "a record of the transaction failed; call abort_transaction()";

@@ -108,6 +108,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// * [`requires_abort`](Error::requires_abort): a record or the offsets failed (`source()` is the first failure).
     ///   Nothing is committed; call [`abort_transaction`](Self::abort_transaction).
     /// * [`Timeout`](ErrorKind::Timeout): nobody knows yet. The producer is still at it; only this call may be made again.
+    /// * [`Closed`](ErrorKind::Closed) with [`may_have_been_written`](Error::may_have_been_written): the producer was closed
+    ///   meanwhile, and nobody will know.
     /// * [`is_fatal`](Error::is_fatal): another producer has the `transactional.id`, for instance. Close this one.
     /// * [`Misuse`](ErrorKind::Misuse): no transaction is open, or another thread ends it. Nothing has happened.
     pub fn commit_transaction(&self) -> Result<(), Error> {

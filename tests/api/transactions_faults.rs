@@ -60,14 +60,36 @@ fn a_fenced_producer_that_sends_first_learns_it_too() {
         first.flush().unwrap();
         cluster.fence(ID).unwrap();
         send(&transaction, "a", "after");
-        let error = transaction.commit().unwrap_err();
-        if error.error().requires_abort() {
-            // A partition's leader knows only that the epoch is old; the coordinator knows why.
-            fenced(error.into_transaction().abort());
-        } else {
-            fenced::<()>(Err(error.into_error()));
-        }
+        // A partition's leader knows only that the epoch is old; the coordinator knows why.
+        fenced::<()>(Err(transaction.commit().unwrap_err().into_error()));
         fenced(first.begin_transaction());
+        assert!(values(&cluster, "a").is_empty());
+    }
+}
+
+#[test]
+fn a_fenced_producer_learns_it_from_every_call_that_may_wait() {
+    let group = ConsumerGroupMetadata::new("g");
+    let offsets = Offsets::new().with("a", 0, 1);
+    for cluster in both() {
+        for call in 0..4 {
+            let first = transactional(&cluster);
+            let transaction = first.transaction().unwrap();
+            send(&transaction, "a", "before");
+            first.flush().unwrap();
+            cluster.fence(ID).unwrap();
+            send(&transaction, "a", "after");
+            let said = match call {
+                0 => transaction.send_offsets(&offsets, &group),
+                1 => transaction.commit().map_err(Error::from),
+                2 => transaction.abort(),
+                _ => {
+                    drop(transaction);
+                    first.transaction().map(drop)
+                }
+            };
+            fenced(said);
+        }
         assert!(values(&cluster, "a").is_empty());
     }
 }

@@ -192,6 +192,20 @@ fn a_commit_without_outcome_can_only_be_committed_again() {
 }
 
 #[test]
+fn a_record_that_fails_while_the_commit_has_no_outcome_makes_it_fail() {
+    let mock = Mock::manual();
+    let transaction = mock.transaction().unwrap();
+    transaction.send(record("a")).unwrap().detach();
+    let timeout = MockError::new(ErrorKind::Timeout, "no answer").retriable();
+    mock.fail_times(Operation::CommitTransaction, 1, timeout);
+    let transaction = transaction.commit().unwrap_err().into_transaction();
+    mock.fail_next(MockError::new(ErrorKind::Broker, "refused"));
+    let failed = transaction.commit().unwrap_err();
+    assert!(failed.error().requires_abort() && failed.failed_records() == 1, "{failed:?}");
+    assert!(committed(&mock).is_empty());
+}
+
+#[test]
 fn a_commit_that_is_refused_leaves_the_transaction_as_it_was() {
     let mock = Mock::auto_complete();
     let transaction = mock.transaction().unwrap();

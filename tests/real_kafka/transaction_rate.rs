@@ -19,6 +19,8 @@ const LARGE: usize = 1000;
 const WARM_UP: usize = 200;
 const ROUNDS: usize = 3;
 const TRANSACTIONS: usize = 2000;
+/// As Java's default of 4.x, and ours.
+const JAVA_LINGER: u32 = 5;
 
 fn wanted() -> bool {
     let wanted = std::env::var_os("KAFKA_PRODUCER_RATES").is_some();
@@ -41,8 +43,8 @@ fn transactions_of_ten_records_beside_java() {
     run(&producer, WARM_UP, 10, &value);
     for _ in 0..ROUNDS {
         let ours = per_second(TRANSACTIONS, timed(|| run(&producer, TRANSACTIONS, 10, &value)));
-        let answer = kafka.demand(&format!("transactions {TOPIC} {TRANSACTIONS} 10")).concat();
-        let java = per_second(TRANSACTIONS, Duration::from_nanos(answer.parse().expect("nanoseconds")));
+        let job = format!("transactions {TOPIC} {TRANSACTIONS} 10 {SMALL} {WARM_UP} 0");
+        let java = per_second(TRANSACTIONS, java(&kafka, &job));
         eprintln!("ours {ours:.0}/s, Java {java:.0}/s: {:.2} times", ours / java);
     }
 }
@@ -76,7 +78,21 @@ fn transactions_of_ten_thousand_records_beside_none() {
                 with / without
             );
         }
+        // The same with Java's producer: what the broker leaves to a client that waits for each commit.
+        for _ in 0..ROUNDS {
+            let job = format!("transactions {TOPIC} {count} {records} {size} 10 {JAVA_LINGER}");
+            let with = per_second(count * records, java(&kafka, &job));
+            let without = per_second(count * records, java(&kafka, &format!("no-{job}")));
+            eprintln!(
+                "{size} bytes: Java with transactions {with:.0} records/s, without {without:.0}: {:.3}",
+                with / without
+            );
+        }
     }
+}
+
+fn java(kafka: &RealKafka, job: &str) -> Duration {
+    Duration::from_nanos(kafka.demand(job).concat().parse().expect("nanoseconds"))
 }
 
 /// Commits so many transactions, one after the other.

@@ -149,6 +149,30 @@ fn a_forgotten_topic_comes_back_with_its_queues() {
 }
 
 #[test]
+fn a_record_enters_the_transaction_in_which_its_send_began_or_none() {
+    let rig = Rig::one(settings());
+    let send = |transaction: u64| {
+        let mut lease = rig.acc.lease("t", Wait::Never).unwrap();
+        lease.transaction = transaction;
+        let record = RecordBody::without_headers(None, Some(b"v"));
+        let result = rig.acc.append(&lease, Target::Partition(0), &record, facts(), Wait::Never, &mut |_| {});
+        result.map(|handle| handle.detach()).map_err(|error| error.kind())
+    };
+    for open in [1, 2] {
+        rig.acc.let_in(Some(open));
+        // Where a batch has to begin, and where one is open.
+        assert_eq!(send(open - 1), Err(ErrorKind::Misuse));
+        assert_eq!(send(open), Ok(()));
+        assert_eq!(send(open - 1), Err(ErrorKind::Misuse));
+        assert_eq!(send(open), Ok(()));
+        rig.acc.let_in(None);
+        assert_eq!(send(open), Err(ErrorKind::Misuse));
+        rig.finish();
+    }
+    rig.assert_clean();
+}
+
+#[test]
 fn closing_reaches_forgotten_topics() {
     let rig = Rig::one(settings());
     let lease = rig.acc.lease("t", Wait::Never).unwrap();

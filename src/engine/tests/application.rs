@@ -118,6 +118,10 @@ impl Application {
             Doing::Calling { call, waits: true } if dice.one_in(12) => {
                 let error = self.port.give_up(call);
                 world.note(|_| format!("gives up: {error}"));
+                if error.requires_abort() {
+                    // Nothing is committed, whoever has the id now.
+                    return self.failed(world, &error);
+                }
                 self.doing = Doing::Calling { call, waits: false };
                 self.check_only_same_call(call)
             }
@@ -185,7 +189,7 @@ impl Application {
 
     fn send(&mut self, world: &mut World, topic: &str, partition: usize, size: usize) -> Result<(), String> {
         match self.port.check_send() {
-            Ok(()) => {
+            Ok(_) => {
                 if let Some(at) = self.ledger.append(world, topic, partition, size) {
                     self.current().records.push(at);
                 }
@@ -347,7 +351,7 @@ impl Application {
     pub(super) fn check_every_call_says_so(&self) -> Result<(), String> {
         let offsets = self.port.start_offsets(&Offsets::new(), &ConsumerGroupMetadata::new("g"));
         let calls = [
-            self.port.check_send(),
+            self.port.check_send().map(|_| ()),
             self.port.begin(Duration::ZERO),
             self.port.start(Call::Commit),
             self.port.start(Call::Abort),
@@ -381,7 +385,8 @@ impl Application {
             if self.doing == Doing::Open {
                 self.call(world, Call::Commit)?;
                 let port = self.port.clone();
-                let done = |_: &mut World| port.state() != TransactionState::Committing;
+                let ends = [TransactionState::Committing, TransactionState::Suspect];
+                let done = |_: &mut World| !ends.contains(&port.state());
                 if !world.until(ms(20_000), done) {
                     return Err("a transaction that nothing disturbs is not committed in time".into());
                 }

@@ -20,4 +20,5 @@ mod splits;
 mod time;
 mod timings;
 mod transactions;
+mod transactions_ends;
 mod world;

@@ -77,7 +77,8 @@ impl Ledger {
         let timestamp = 1_700_000_000_000 + (world.now - world.base).as_millis() as i64;
         let borrowed = headers.iter().map(|(n, v): &(String, Option<Vec<u8>>)| (n.as_str(), v.as_deref()));
         let body = RecordBody::new(key.as_deref(), Some(&value), borrowed);
-        let result = world.acc.lease(topic, Wait::Never).ok().and_then(|lease| {
+        let result = world.acc.lease(topic, Wait::Never).ok().and_then(|mut lease| {
+            lease.transaction = world.acc.transaction();
             let target = Target::Partition(partition);
             world
                 .acc

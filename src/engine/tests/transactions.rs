@@ -12,17 +12,17 @@ use crate::protocol::{ApiKey, ErrorCode};
 use crate::sync::Arc;
 use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
-const ID: &str = "bank";
-const GROUP: &str = "tellers";
+pub(super) const ID: &str = "bank";
+pub(super) const GROUP: &str = "tellers";
 
-struct Tale {
-    story: Story,
-    port: Arc<TransactionPort>,
+pub(super) struct Tale {
+    pub(super) story: Story,
+    pub(super) port: Arc<TransactionPort>,
 }
 
 impl Tale {
     /// A producer that is initialised, and knows its topic.
-    fn new(version: i16, change: impl FnOnce(&mut super::world::Setup)) -> Self {
+    pub(super) fn new(version: i16, change: impl FnOnce(&mut super::world::Setup)) -> Self {
         let story = Story::new(|s| {
             s.cluster.transaction_version = Some(version);
             s.engine.transactional = Some(TransactionSettings { id: ID.into(), timeout: ms(60_000) });
@@ -34,13 +34,13 @@ impl Tale {
         tale
     }
 
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.port.begin(Duration::ZERO).expect("between transactions");
     }
 
     /// A call and its outcome, which must come within that time.
     #[track_caller]
-    fn call(&mut self, call: Call, within: Duration) -> Result<(), Error> {
+    pub(super) fn call(&mut self, call: Call, within: Duration) -> Result<(), Error> {
         self.port.start(call)?;
         let port = self.port.clone();
         let mut outcome = None;
@@ -52,16 +52,16 @@ impl Tale {
     }
 
     #[track_caller]
-    fn commit(&mut self, within: Duration) {
+    pub(super) fn commit(&mut self, within: Duration) {
         self.call(Call::Commit, within).expect("committed");
     }
 
     #[track_caller]
-    fn abort(&mut self, within: Duration) {
+    pub(super) fn abort(&mut self, within: Duration) {
         self.call(Call::Abort, within).expect("aborted");
     }
 
-    fn committed(&self, partition: i32) -> usize {
+    pub(super) fn committed(&self, partition: i32) -> usize {
         let topology = &self.story.world.cluster.topology;
         topology.partition("t", partition).map_or(0, |p| p.log.committed_records().len())
     }
@@ -77,13 +77,13 @@ impl Tale {
         self.story.batches(partition).iter().filter_map(|b| b.producer_epoch).collect()
     }
 
-    fn offsets(&self) -> Option<u64> {
+    pub(super) fn offsets(&self) -> Option<u64> {
         let offsets = Offsets::new().with("in", 0, 7);
         self.port.start_offsets(&offsets, &ConsumerGroupMetadata::new(GROUP)).expect("in a transaction")
     }
 }
 
-const BOTH: [i16; 2] = [1, 2];
+pub(super) const BOTH: [i16; 2] = [1, 2];
 
 #[test]
 fn nothing_is_visible_before_the_commit_and_nothing_of_what_is_aborted() {
@@ -342,7 +342,7 @@ fn a_producer_that_was_fenced_says_so_in_every_call() {
         let error = tale.call(Call::Commit, ms(50)).expect_err("fenced");
         assert!(error.kind() == ErrorKind::Fenced && error.is_fatal(), "{error:?}");
         let calls = [
-            tale.port.check_send(),
+            tale.port.check_send().map(|_| ()),
             tale.port.begin(Duration::ZERO),
             tale.port.start(Call::Commit),
             tale.port.start(Call::Abort),

@@ -195,6 +195,10 @@ impl Engine {
         let reaction = match react(errand.ask, answer.error_code, true) {
             // An id that no broker gives: ask again.
             Reaction::Done if given.id < 0 || given.epoch < 0 => Reaction::Retry,
+            // Neither is what we have another epoch.
+            Reaction::Done if errand.ask == Ask::Bump && self.identities.current() == Some(given) => {
+                Reaction::Retry
+            }
             reaction => reaction,
         };
         if reaction != Reaction::Done {
@@ -228,11 +232,16 @@ impl Engine {
         let mut about = None;
         let mut added = Vec::new();
         let mut split = false;
+        let mut moot = (Reaction::Done, ErrorCode::NONE);
         let topics = answer.results_by_topic.iter();
         let results = topics.flat_map(|t| t.results_by_partition.iter().map(move |p| (&*t.name, p)));
         for (topic, result) in results {
-            let Some(number) = self.wanted_number(topic, result.partition_index) else { continue };
+            self.joining(result.partition_error_code);
             let reaction = react(errand.ask, result.partition_error_code, true);
+            if reaction > moot.0 {
+                moot = (reaction, result.partition_error_code);
+            }
+            let Some(number) = self.wanted_number(topic, result.partition_index) else { continue };
             if reaction == Reaction::Done {
                 added.push(number);
             } else if result.partition_error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
@@ -243,10 +252,10 @@ impl Engine {
                 about = Some((topic.to_owned(), result.partition_index));
             }
         }
-        let Some(t) = self.transactions.as_deref_mut() else { return };
-        if !added.is_empty() {
-            t.touch(Touched::Yes);
+        if self.answers_too_late(errand, moot, now) {
+            return;
         }
+        let Some(t) = self.transactions.as_deref_mut() else { return };
         for number in &added {
             t.ongoing.wanted.remove(number);
             t.ongoing.unknown.remove(number);
@@ -276,6 +285,35 @@ impl Engine {
         }
     }
 
+    /// The coordinator has made a partition or a group part of the transaction, or not.
+    fn joining(&mut self, code: ErrorCode) {
+        if let Some(t) = self.transactions.as_deref_mut().filter(|_| !code.is_error()) {
+            t.touch(Touched::Yes);
+        }
+    }
+
+    /// Whether the answer is for a transaction that is given up: nothing joins it any more, and what keeps something
+    /// out must not keep back the abort. What no producer survives counts all the same.
+    fn answers_too_late(
+        &mut self,
+        errand: &Errand,
+        (worst, code): (Reaction, ErrorCode),
+        now: Instant,
+    ) -> bool {
+        if !self.transactions.as_deref().is_some_and(|t| t.ongoing.swept) {
+            return false;
+        }
+        if worst == Reaction::Fatal {
+            self.errand_reacts(errand, code, worst, now);
+            return true;
+        }
+        self.errand_done(errand);
+        if let Some(t) = self.transactions.as_deref_mut().filter(|_| worst == Reaction::Rediscover) {
+            t.forget_coordinator(errand.ask);
+        }
+        true
+    }
+
     fn wanted_number(&self, topic: &str, partition: i32) -> Option<u32> {
         let ongoing = &self.transactions.as_deref()?.ongoing;
         let mut numbers = ongoing.wanted.iter().chain(&ongoing.unknown);
@@ -290,13 +328,16 @@ impl Engine {
     }
 
     fn offsets_added(&mut self, errand: &Errand, code: ErrorCode, now: Instant) {
+        self.joining(code);
         let reaction = react(errand.ask, code, true);
+        if self.answers_too_late(errand, (reaction, code), now) {
+            return;
+        }
         if reaction != Reaction::Done {
             return self.errand_reacts(errand, code, reaction, now);
         }
         self.errand_done(errand);
         let Some(t) = self.transactions.as_deref_mut() else { return };
-        t.touch(Touched::Yes);
         if let Some(job) = t.ongoing.jobs.front().filter(|job| Some(job.id) == errand.job) {
             let group = job.group.group_id().to_owned();
             t.ongoing.groups.insert(group);

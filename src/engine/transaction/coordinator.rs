@@ -67,7 +67,7 @@ impl Transactions {
     }
 
     pub(super) fn forget_coordinator(&mut self, ask: Ask) {
-        if ask == Ask::CommitOffsets {
+        if matches!(ask, Ask::CommitOffsets | Ask::FindGroup) {
             self.group.node = None;
         } else {
             self.coordinator.node = None;

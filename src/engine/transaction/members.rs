@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use super::state::State;
 use super::{Protocol, Touched, Transactions};
+use crate::clock;
 use crate::engine::Engine;
 use crate::engine::parcel::Identity;
 use crate::error::{Error, ErrorKind};
+use crate::protocol::ErrorCode;
 
 /// Whether a partition may send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +24,24 @@ impl Transactions {
     /// A batch gets an error for its outcome; returns the error as its records are to see it.
     pub(in crate::engine) fn batch_fails(&mut self, error: Error, records: u32) -> Error {
         match self.port.state() {
-            State::Open | State::Committing | State::Abortable if !self.ongoing.ending => {
-                self.port.failed(&error, u64::from(records));
+            State::Open | State::Committing | State::Abortable | State::Suspect if !self.ongoing.ending => {
+                if hints_at_another_producer(&error) {
+                    self.port.suspected(&error, u64::from(records));
+                } else {
+                    self.port.failed(&error, u64::from(records));
+                }
                 self.bump |= self.protocol == Protocol::V1;
                 error.with_requires_abort(true)
             }
             _ => error,
         }
     }
+}
+
+/// Whether a partition's leader may refuse a batch so because another producer has the transactional id, of which leaders
+/// are told less than coordinators.
+fn hints_at_another_producer(error: &Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::INVALID_TXN_STATE))
 }
 
 impl Engine {
@@ -54,7 +66,8 @@ impl Engine {
             | State::Initializing
             | State::Ready
             | State::Aborting
-            | State::Abortable => May::Drop,
+            | State::Abortable
+            | State::Suspect => May::Drop,
         }
     }
 
@@ -152,6 +165,27 @@ impl Engine {
         self.sweep_transaction();
     }
 
+    /// Offsets get as long as records do: a commit would wait for ever for some that no broker takes.
+    pub(super) fn expire_offsets(&mut self, now: Instant) {
+        let timeout = self.acc.delivery_timeout();
+        let Some(t) = self.transactions.as_deref_mut() else { return };
+        if !matches!(t.port.state(), State::Open | State::Committing) {
+            return;
+        }
+        let expires = clock::deadline(now, timeout);
+        let deadlines = t.ongoing.jobs.iter_mut().map(|job| *job.deadline.get_or_insert(expires));
+        if deadlines.min().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let message = "no broker took the offsets within delivery.timeout.ms";
+        let error = Error::new(ErrorKind::Timeout, message);
+        let error = match t.port.trouble() {
+            Some(trouble) => error.with_source(trouble),
+            None => error,
+        };
+        self.fail_transaction(&error);
+    }
+
     /// Batches that broke in the accumulator, as where a codec panics, never come to the engine.
     pub(super) fn notice_broken_batches(&mut self) {
         let broken = self.acc.broken_batches();
@@ -166,7 +200,7 @@ impl Engine {
     pub(super) fn sweep_transaction(&mut self) {
         let Some(t) = self.transactions.as_deref_mut() else { return };
         let state = t.port.state();
-        if !matches!(state, State::Abortable | State::Aborting) || t.ongoing.swept {
+        if !matches!(state, State::Abortable | State::Aborting | State::Suspect) || t.ongoing.swept {
             return;
         }
         t.ongoing.swept = true;
@@ -175,15 +209,21 @@ impl Engine {
         let error = self.dropped_error();
         self.fail_everything(&error);
         let Some(t) = self.transactions.as_deref_mut() else { return };
-        // Whoever waits for offsets is told what went wrong, since it may be the offsets.
-        let error = match t.port.cause() {
-            Some(cause) if state == State::Abortable => cause.with_requires_abort(true),
-            _ => error,
-        };
-        for job in t.ongoing.jobs.drain(..) {
-            t.port.job_done(job.id, Err(error.clone()));
+        match state {
+            // They wait for what the coordinator says; brokers are not asked any more.
+            State::Suspect => t.ongoing.jobs.iter_mut().for_each(|job| job.deadline = None),
+            State::Abortable => t.tell_failed(),
+            _ => t.fail_jobs(&error),
         }
-        t.port.tell_failed();
+    }
+
+    /// The coordinator still knows the producer that a partition's leader did not want: the transaction simply failed.
+    pub(super) fn settle_suspicion(&mut self) {
+        if let Some(t) = self.transactions.as_deref_mut() {
+            log::debug!(target: "kafka_producer::engine", "no other producer took over: the transaction failed");
+            t.port.settled();
+            t.tell_failed();
+        }
     }
 
     /// What waits in this partition is dropped.
@@ -197,12 +237,12 @@ impl Engine {
         let cause = self.transactions.as_deref().and_then(|t| t.port.cause());
         let aborted = |text: &str| Error::new(ErrorKind::TransactionAborted, text);
         match (state, cause) {
-            (Some(State::Abortable), Some(cause)) => {
+            (Some(State::Abortable | State::Suspect), Some(cause)) => {
                 aborted("not sent, since the transaction failed before and can only be aborted")
                     .with_source(cause)
                     .with_requires_abort(true)
             }
-            (Some(State::Abortable | State::Aborting), _) => {
+            (Some(State::Abortable | State::Suspect | State::Aborting), _) => {
                 aborted("not sent, since the transaction was aborted")
             }
             _ => aborted("not sent, since no transaction is open any more"),

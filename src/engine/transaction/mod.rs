@@ -38,7 +38,7 @@ pub(super) use answers::soon;
 pub(super) use members::May;
 pub(super) use requests::Errand;
 
-use super::Engine;
+use super::{Engine, Phase};
 use crate::accumulator::RecordAccumulator;
 use crate::error::{Error, ErrorKind};
 use crate::sync::Arc;
@@ -195,16 +195,40 @@ impl Transactions {
         }
     }
 
-    /// Whether a transaction is being ended, which a close waits for.
+    /// Fails offsets that will not be committed, those not looked at yet too. To be called when none can be added.
+    fn fail_jobs(&mut self, error: &Error) {
+        self.port.take_jobs(&mut self.ongoing.jobs);
+        for job in self.ongoing.jobs.drain(..) {
+            self.port.job_done(job.id, Err(error.clone()));
+        }
+    }
+
+    /// Tells whoever waits that the transaction can only be aborted; those that wait for offsets what went wrong, since it
+    /// may be the offsets. None are added any more.
+    fn tell_failed(&mut self) {
+        if let Some(cause) = self.port.cause() {
+            self.fail_jobs(&cause.with_requires_abort(true));
+        }
+        self.port.tell_failed();
+    }
+
+    /// Whether a transaction is being ended, or is about to be, which a close waits for.
     pub(super) fn is_ending(&self) -> bool {
-        matches!(self.port.state(), State::Committing | State::Aborting)
+        let state = self.port.state();
+        matches!(state, State::Committing | State::Aborting | State::Suspect) || self.is_abortable()
+    }
+
+    /// Whether the transaction failed and nothing has asked for its abort yet.
+    pub(super) fn is_abortable(&self) -> bool {
+        self.port.state() == State::Abortable
     }
 
     /// When something is due that no event will bring.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let unknown = self.ongoing.unknown_until.filter(|_| !self.ongoing.unknown.is_empty());
         let lines = [self.line.next_due(), self.group_line.next_due()];
-        lines.into_iter().chain([unknown, self.pace.next_due()]).flatten().min()
+        let job = self.ongoing.jobs.front().and_then(|job| job.deadline);
+        lines.into_iter().chain([unknown, self.pace.next_due(), job]).flatten().min()
     }
 }
 
@@ -240,14 +264,20 @@ impl Engine {
     pub(super) fn run_transactions(&mut self, now: Instant) {
         self.notice_broken_batches();
         self.sweep_transaction();
+        if self.phase == Phase::Draining {
+            // A commit that the close found under way may have failed since: nobody else would abort it.
+            self.close_transactions();
+        }
         self.release_held(now);
+        self.expire_offsets(now);
         loop {
             let Some(facts) = self.transaction_facts(now) else { return };
             let Some(t) = self.transactions.as_deref_mut() else { return };
             match plan(&facts) {
                 Step::Finish if !t.line.asking && !t.group_line.asking => self.transaction_ended(),
+                Step::Settle if !t.line.asking && !t.group_line.asking => self.settle_suspicion(),
                 Step::Ask(ask) if t.may_ask(ask, now) => return self.ask_coordinator(ask, now),
-                Step::Rest | Step::Finish | Step::Ask(_) => return,
+                Step::Rest | Step::Finish | Step::Settle | Step::Ask(_) => return,
             }
         }
     }
@@ -255,11 +285,21 @@ impl Engine {
     fn transaction_facts(&mut self, now: Instant) -> Option<Facts> {
         let stale = self.identities.is_stale();
         self.transactions.as_deref_mut()?.bump |= stale;
-        let state = self.transactions.as_deref()?.port.state();
-        let quiet = matches!(state, State::Committing | State::Aborting) && self.is_quiet();
+        let t = self.transactions.as_deref_mut()?;
+        let ends = matches!(t.port.state(), State::Committing | State::Aborting);
+        let suspects = t.port.state() == State::Suspect;
+        if ends {
+            // Offsets that were handed over before the end was asked for: none come after it.
+            t.port.take_jobs(&mut t.ongoing.jobs);
+            self.sweep_transaction();
+        }
+        let quiet = (ends || suspects) && self.is_quiet();
+        // After the look at what is unfinished: application threads close batches too, and what fails there is counted
+        // before it is finished.
+        self.notice_broken_batches();
         let t = self.transactions.as_deref()?;
         Some(Facts {
-            state,
+            state: t.port.state(),
             protocol: t.protocol,
             bump: t.bump,
             touched: t.ongoing.touched != Touched::No,
@@ -284,6 +324,10 @@ impl Engine {
         }
         let features = self.coordinator_features();
         let Some(t) = self.transactions.as_deref_mut() else { return };
+        t.fail_jobs(&Error::new(
+            ErrorKind::TransactionAborted,
+            "the transaction ended before the offsets were sent",
+        ));
         t.ongoing = Ongoing::default();
         t.choose_protocol(features);
         t.port.ended();

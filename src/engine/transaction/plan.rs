@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Ask(Ask),
     /// The transaction has ended, and nobody needs to be told.
     Finish,
+    /// The coordinator still knows this producer: the transaction simply failed.
+    Settle,
 }
 
 pub(crate) fn plan(facts: &Facts) -> Step {
@@ -56,12 +58,22 @@ pub(crate) fn plan(facts: &Facts) -> Step {
             None if facts.touched => Step::Ask(Ask::Commit),
             None => Step::Finish,
         },
-        State::Aborting if !facts.quiet => Step::Rest,
-        State::Aborting if facts.touched => Step::Ask(Ask::Abort),
-        // What may come late must not land in the next transaction.
-        State::Aborting if facts.ended && facts.bump => Step::Ask(Ask::Bump),
-        State::Aborting => Step::Finish,
+        State::Aborting => undo(facts).unwrap_or(Step::Finish),
+        // Nothing is left but an abort. The coordinator knows whether this producer may still ask for it.
+        State::Suspect => undo(facts).unwrap_or(Step::Settle),
     }
+}
+
+/// What has to be done before a transaction is aborted.
+fn undo(facts: &Facts) -> Option<Step> {
+    if !facts.quiet {
+        return Some(Step::Rest);
+    }
+    if facts.touched {
+        return Some(Step::Ask(Ask::Abort));
+    }
+    // What may come late must not land in the next transaction.
+    (facts.ended && facts.bump).then_some(Step::Ask(Ask::Bump))
 }
 
 /// What has to become part of the transaction.
@@ -161,5 +173,16 @@ mod tests {
         assert_eq!(plan(&Facts { bump: false, ..aborted }), Step::Finish);
         // No coordinator has heard of it.
         assert_eq!(plan(&Facts { ended: false, ..aborted }), Step::Finish);
+    }
+
+    #[test]
+    fn a_suspicion_is_settled_by_what_an_abort_asks() {
+        for facts in every_fact().filter(|f| f.state == State::Suspect) {
+            let expected = match plan(&Facts { state: State::Aborting, ..facts }) {
+                Step::Finish => Step::Settle,
+                step => step,
+            };
+            assert_eq!(plan(&facts), expected, "{facts:?}");
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! Where application threads and the engine meet over a transaction: calls go in, outcomes come out.
 //!
-//! Shared; one lock, a leaf, with the condition variable that belongs to it. `send` reads one atomic. Calls wait on
+//! Shared; one lock, a leaf, with the condition variable that belongs to it. `send` reads atomics only. Calls wait on
 //! application threads only; the engine never waits here. It must not know brokers or requests. KIP-98, KIP-447.
 
 use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+mod offsets;
+mod refusals;
+
+pub(crate) use offsets::OffsetsJob;
 
 use super::state::{Input, Move, Refusal, State, next};
 use crate::accumulator::{RecordAccumulator, closed_error};
@@ -13,7 +18,6 @@ use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 /// A call whose outcome is the engine's to say. Only one of them at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +52,6 @@ fn name(input: Input) -> &'static str {
     }
 }
 
-/// Offsets that are to become part of the transaction.
-#[derive(Debug)]
-pub(crate) struct OffsetsJob {
-    pub(crate) id: u64,
-    pub(crate) offsets: Offsets,
-    pub(crate) group: ConsumerGroupMetadata,
-}
-
 /// The transactions of one producer.
 pub(crate) struct TransactionPort {
     acc: Arc<RecordAccumulator>,
@@ -69,6 +65,8 @@ pub(crate) struct TransactionPort {
 
 struct Inner {
     state: State,
+    /// How many transactions have begun.
+    begun: u64,
     /// Why the transaction can only be aborted, or the producer not go on.
     error: Option<Error>,
     /// Records of this transaction that failed.
@@ -99,6 +97,7 @@ impl TransactionPort {
             phase: AtomicU8::new(State::Uninitialized as u8),
             inner: Mutex::new(Inner {
                 state: State::Uninitialized,
+                begun: 0,
                 error: None,
                 failed_records: 0,
                 slot: None,
@@ -115,24 +114,30 @@ impl TransactionPort {
 
     // ---- application threads -----------------------------------------------------
 
-    /// Whether a record may enter now: a transaction is open and nothing of it failed.
+    /// Whether a record may enter now: a transaction is open and nothing of it failed. Returns the transaction's number.
     #[inline]
-    pub(crate) fn check_send(&self) -> Result<(), Error> {
-        if self.phase.load(Ordering::Acquire) == State::Open as u8 { Ok(()) } else { self.refuse_send() }
+    pub(crate) fn check_send(&self) -> Result<u64, Error> {
+        let transaction = self.acc.transaction();
+        let open = self.phase.load(Ordering::Acquire) == State::Open as u8 && transaction != 0;
+        if open { Ok(transaction) } else { self.refuse_send() }
     }
 
     #[cold]
-    fn refuse_send(&self) -> Result<(), Error> {
+    fn refuse_send(&self) -> Result<u64, Error> {
         let inner = self.inner.lock();
         match next(inner.state, Input::Offsets) {
             Move::Refuse(refusal) => Err(inner.refused("send()", refusal)),
-            _ => inner.stopped.clone().map_or(Ok(()), Err),
+            // It does not wait for the coordinator as others do: what it says holds in either case.
+            Move::Wait => Err(inner.refused("send()", Refusal::AbortFirst)),
+            _ => inner.stopped.clone().map_or(Ok(self.acc.transaction()), Err),
         }
     }
 
-    /// Whether `init` has succeeded.
+    /// Whether `init` has succeeded. One that timed out has to be repeated, even if it is over by now.
     pub(crate) fn is_initialized(&self) -> bool {
+        let timed_out = |slot: &Slot| slot.call == Call::Init && !slot.waited;
         !matches!(self.state(), State::Uninitialized | State::Initializing)
+            && !self.inner.lock().slot.as_ref().is_some_and(timed_out)
     }
 
     /// Gets the producer id and fences earlier producers with the same transactional id. Waits at most `timeout`; a
@@ -158,6 +163,9 @@ impl TransactionPort {
                 Move::Wait => {
                     self.refuse_on_sender_thread("begin_transaction()")?;
                     let late = self.changed.wait_until(&mut inner, deadline).timed_out();
+                    if late && inner.state == State::Suspect {
+                        return Err(inner.refused("begin_transaction()", Refusal::AbortFirst));
+                    }
                     if late && next(inner.state, Input::Begin) == Move::Wait {
                         let message = "begin_transaction(): the last transaction is still being aborted";
                         return Err(inner.timed_out(message.to_owned()));
@@ -165,41 +173,6 @@ impl TransactionPort {
                 }
                 Move::Refuse(refusal) => return Err(inner.refused("begin_transaction()", refusal)),
                 Move::Stay | Move::Join => return Ok(()),
-            }
-        }
-    }
-
-    /// Makes a consumer's offsets part of the transaction. A call that timed out goes on in the background: it may be
-    /// repeated, and a commit waits for it.
-    pub(crate) fn send_offsets(
-        &self,
-        offsets: &Offsets,
-        group: &ConsumerGroupMetadata,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        self.refuse_on_sender_thread("send_offsets_to_transaction()")?;
-        let deadline = clock::deadline(clock::now(), timeout);
-        let Some(id) = self.start_offsets(offsets, group)? else { return Ok(()) };
-        let mut inner = self.inner.lock();
-        loop {
-            let at = inner.waiting.iter().position(|(job, _)| *job == id);
-            let outcome = at.and_then(|at| inner.waiting.get_mut(at)).map(|(_, outcome)| outcome.take());
-            match (at, outcome) {
-                (Some(at), Some(Some(outcome))) => {
-                    inner.waiting.swap_remove(at);
-                    return outcome;
-                }
-                (Some(_), _) => {}
-                // Cannot happen: only this thread takes it out.
-                (None, _) => return Ok(()),
-            }
-            if self.changed.wait_until(&mut inner, deadline).timed_out() {
-                let pending = |(job, outcome): &(u64, Option<_>)| *job == id && outcome.is_none();
-                if inner.waiting.iter().any(pending) {
-                    inner.waiting.retain(|(job, _)| *job != id);
-                    let message = "send_offsets_to_transaction() has no outcome within max.block.ms; it may be repeated";
-                    return Err(inner.timed_out(message.to_owned()));
-                }
             }
         }
     }
@@ -217,10 +190,12 @@ impl TransactionPort {
     /// Aborts the open transaction, if there is one, and waits for nothing.
     pub(crate) fn request_abort(&self) {
         let mut inner = self.inner.lock();
+        inner.tell_failed();
         self.apply(&mut inner, Input::Drop);
         // Nobody will repeat an abort that timed out: the next transaction waits for it instead.
         inner.slot = inner.slot.take().filter(|slot| slot.call != Call::Abort || slot.waited);
         drop(inner);
+        self.changed.notify_all();
         self.acc.signals.transaction();
     }
 
@@ -283,38 +258,6 @@ impl TransactionPort {
         self.inner.lock().give_up(call)
     }
 
-    /// Hands offsets over; the job's number, or `None` if there is nothing to do.
-    pub(crate) fn start_offsets(
-        &self,
-        offsets: &Offsets,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<Option<u64>, Error> {
-        let mut inner = self.inner.lock();
-        inner.check_free(Input::Offsets)?;
-        self.refuse_if_closed()?;
-        if let Move::Refuse(refusal) = next(inner.state, Input::Offsets) {
-            return Err(inner.refused("send_offsets_to_transaction()", refusal));
-        }
-        if offsets.is_empty() {
-            return Ok(None);
-        }
-        let id = inner.next_job;
-        inner.next_job += 1;
-        inner.jobs.push_back(OffsetsJob { id, offsets: offsets.clone(), group: group.clone() });
-        inner.waiting.push((id, None));
-        drop(inner);
-        self.acc.signals.transaction();
-        Ok(Some(id))
-    }
-
-    /// The outcome of a job, if it is there; without waiting.
-    #[cfg(test)]
-    pub(crate) fn poll_offsets(&self, id: u64) -> Option<Result<(), Error>> {
-        let mut inner = self.inner.lock();
-        let at = inner.waiting.iter().position(|(job, outcome)| *job == id && outcome.is_some())?;
-        inner.waiting.swap_remove(at).1
-    }
-
     fn refuse_if_closed(&self) -> Result<(), Error> {
         if self.acc.is_closed() { Err(closed_error()) } else { Ok(()) }
     }
@@ -339,23 +282,13 @@ impl TransactionPort {
         State::of(self.phase.load(Ordering::Acquire))
     }
 
-    /// Offsets that were handed over.
-    pub(crate) fn take_jobs(&self, into: &mut VecDeque<OffsetsJob>) {
-        into.append(&mut self.inner.lock().jobs);
-    }
-
     /// Why the transaction can only be aborted.
     pub(crate) fn cause(&self) -> Option<Error> {
         self.inner.lock().error.clone()
     }
 
-    pub(crate) fn job_done(&self, id: u64, outcome: Result<(), Error>) {
-        let mut inner = self.inner.lock();
-        if let Some((_, slot)) = inner.waiting.iter_mut().find(|(job, _)| *job == id) {
-            *slot = Some(outcome);
-        }
-        drop(inner);
-        self.changed.notify_all();
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        self.inner.lock().trouble.clone()
     }
 
     /// What went wrong last; told to whoever times out.
@@ -379,21 +312,34 @@ impl TransactionPort {
     /// Records of the transaction failed, or none but something else did: it can only be aborted. Nobody is told
     /// before [`tell_failed`](Self::tell_failed), since more of it will fail.
     pub(crate) fn failed(&self, error: &Error, records: u64) {
+        self.fails(Input::Failed, error, records);
+    }
+
+    /// As [`failed`](Self::failed), but perhaps another producer took over. Nobody is told before that is
+    /// [settled](Self::settled), or fatal.
+    pub(crate) fn suspected(&self, error: &Error, records: u64) {
+        self.fails(Input::Suspected, error, records);
+    }
+
+    /// No other producer took over.
+    pub(crate) fn settled(&self) {
+        let mut inner = self.inner.lock();
+        self.apply(&mut inner, Input::Settled);
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    fn fails(&self, input: Input, error: &Error, records: u64) {
         let mut inner = self.inner.lock();
         inner.failed_records += records;
-        if self.apply(&mut inner, Input::Failed) {
+        if self.apply(&mut inner, input) {
             inner.error = Some(error.clone());
         }
     }
 
     /// Answers whoever waits for a commit that cannot succeed any more.
     pub(crate) fn tell_failed(&self) {
-        let mut inner = self.inner.lock();
-        if inner.state == State::Abortable {
-            let error = inner.refused(Call::Commit.name(), Refusal::AbortFirst);
-            inner.answer(&Err(error));
-        }
-        drop(inner);
+        self.inner.lock().tell_failed();
         self.changed.notify_all();
     }
 
@@ -414,6 +360,7 @@ impl TransactionPort {
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         let before = inner.state;
+        inner.tell_failed();
         self.apply(&mut inner, Input::Close);
         if before == State::Initializing {
             inner.answer(&Err(closed_error()));
@@ -427,15 +374,22 @@ impl TransactionPort {
         let mut inner = self.inner.lock();
         inner.stopped.get_or_insert_with(|| error.clone());
         inner.fail_jobs(error);
-        inner.answer(&Err(error.clone()));
+        let error = inner.left_behind(error);
+        inner.answer(&Err(error));
         drop(inner);
         self.changed.notify_all();
     }
 
     fn conclude(&self, input: Input, outcome: &Result<(), Error>) {
         let mut inner = self.inner.lock();
+        let before = inner.state;
         if self.apply(&mut inner, input) {
             inner.trouble = None;
+            if input == Input::Ended && before != State::Committing && inner.has(Call::Commit) {
+                // It should have been told before: what was aborted is never called committed.
+                let error = inner.refused(Call::Commit.name(), Refusal::AbortFirst);
+                inner.answer(&Err(error));
+            }
             inner.answer(outcome);
         }
         drop(inner);
@@ -456,81 +410,21 @@ impl TransactionPort {
     fn set_state(&self, inner: &mut MutexGuard<'_, Inner>, state: State) {
         log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
         inner.state = state;
-        self.phase.store(state as u8, Ordering::Release);
         // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
-        self.acc.let_in(!matches!(state, State::Ready | State::Committing | State::Aborting));
+        match state {
+            State::Open => {
+                inner.begun += 1;
+                self.acc.let_in(Some(inner.begun));
+            }
+            // What enters one that failed is failed there.
+            State::Abortable | State::Suspect | State::Fatal => {}
+            _ => self.acc.let_in(None),
+        }
+        self.phase.store(state as u8, Ordering::Release);
     }
 }
 
 impl Inner {
-    /// Whether no other call is under way, and there is an engine to do what is asked.
-    fn check_free(&self, input: Input) -> Result<(), Error> {
-        if self.state == State::Fatal {
-            return Err(self.refused(name(input), Refusal::Fatal));
-        }
-        if let Some(error) = &self.stopped {
-            return Err(error.clone());
-        }
-        let Some(slot) = &self.slot else { return Ok(()) };
-        let under_way = slot.call.name();
-        let message = if slot.waited {
-            format!("{} while another thread is in {under_way}", name(input))
-        } else {
-            format!("{}: {under_way} timed out, call it again until it says what became of it", name(input))
-        };
-        Err(Error::new(ErrorKind::Misuse, message))
-    }
-
-    fn refused(&self, what: &str, refusal: Refusal) -> Error {
-        let misuse = |text: &str| Error::new(ErrorKind::Misuse, format!("{what}: {text}"));
-        match refusal {
-            Refusal::InitFirst => misuse("call init_transactions() first"),
-            Refusal::InitTwice => misuse("transactions are initialised already; call begin_transaction()"),
-            Refusal::BeginFirst => misuse("no transaction is open; call begin_transaction() first"),
-            Refusal::BeginTwice => {
-                misuse("a transaction is open already; commit_transaction() or abort_transaction() ends it")
-            }
-            Refusal::IsCommitting => misuse(
-                "the transaction is being committed; only commit_transaction() says what becomes of it",
-            ),
-            Refusal::IsAborting => {
-                misuse("the transaction is being aborted; begin_transaction() waits for its end")
-            }
-            Refusal::AbortFirst => self.abort_first(what),
-            Refusal::Fatal => {
-                let unknown = || Error::new(ErrorKind::Internal, "the producer cannot go on");
-                self.error.clone().unwrap_or_else(unknown)
-            }
-        }
-    }
-
-    fn abort_first(&self, what: &str) -> Error {
-        let text = match self.failed_records {
-            0 => format!("{what}: the transaction failed; call abort_transaction()"),
-            n => format!("{what}: {n} record(s) of the transaction failed; call abort_transaction()"),
-        };
-        let error =
-            Error::new(ErrorKind::TransactionAbortable, text).with_failed_records(self.failed_records);
-        let Some(cause) = &self.error else { return error };
-        let error = match cause.code() {
-            Some(code) => error.with_code(code),
-            None => error,
-        };
-        let error = match cause.topic_partition() {
-            Some(tp) => error.with_topic_partition(tp.clone()),
-            None => error,
-        };
-        error.with_source(cause.clone())
-    }
-
-    fn timed_out(&self, message: String) -> Error {
-        let error = Error::new(ErrorKind::Timeout, message).with_retriable(true);
-        match &self.trouble {
-            Some(trouble) => error.with_source(trouble.clone()),
-            None => error,
-        }
-    }
-
     fn take_outcome(&mut self, call: Call) -> Option<Result<(), Error>> {
         let slot = self.slot.as_mut().filter(|slot| slot.call == call)?;
         let outcome = slot.outcome.take()?;
@@ -540,6 +434,11 @@ impl Inner {
 
     /// Nobody waits for the call any more; the next one of its kind will.
     fn give_up(&mut self, call: Call) -> Error {
+        if self.state == State::Suspect {
+            // Whatever the coordinator says, nothing is committed.
+            self.slot = None;
+            return self.refused(call.name(), Refusal::AbortFirst);
+        }
         if let Some(slot) = self.slot.as_mut().filter(|slot| slot.call == call) {
             slot.waited = false;
         }
@@ -550,16 +449,22 @@ impl Inner {
         self.timed_out(format!("{} has no outcome within max.block.ms{known}", call.name()))
     }
 
-    fn answer(&mut self, outcome: &Result<(), Error>) {
-        if let Some(slot) = &mut self.slot {
-            slot.outcome.get_or_insert_with(|| outcome.clone());
+    fn has(&self, call: Call) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.call == call)
+    }
+
+    /// Answers whoever waits for a commit that cannot succeed any more. To be done before the abort begins, which has
+    /// an outcome of its own.
+    fn tell_failed(&mut self) {
+        if self.state == State::Abortable {
+            let error = self.refused(Call::Commit.name(), Refusal::AbortFirst);
+            self.answer(&Err(error));
         }
     }
 
-    fn fail_jobs(&mut self, error: &Error) {
-        self.jobs.clear();
-        for (_, outcome) in &mut self.waiting {
-            outcome.get_or_insert_with(|| Err(error.clone()));
+    fn answer(&mut self, outcome: &Result<(), Error>) {
+        if let Some(slot) = &mut self.slot {
+            slot.outcome.get_or_insert_with(|| outcome.clone());
         }
     }
 }

@@ -10,6 +10,8 @@
 //!                                                        |                v
 //!                                                        |             Abortable --abort--> Aborting
 //!                                                        +-------------------- ended ---------+
+//!
+//! Open, Committing --suspected--> Suspect --settled--> Abortable;  Suspect --abort--> Aborting
 //! ```
 //! Every state goes to `Fatal` when another producer took over, or a broker says that there is no going on.
 
@@ -31,6 +33,9 @@ pub(crate) enum State {
     Abortable = 6,
     /// Nothing can be done with this producer any more.
     Fatal = 7,
+    /// Something failed in a way that another producer with the same id may be the cause of. The coordinator is told to
+    /// abort, which it refuses then; until it has answered, calls wait to know which of the two it is.
+    Suspect = 8,
 }
 
 /// What happens to a transactional producer.
@@ -54,6 +59,10 @@ pub(crate) enum Input {
     /// Something of the transaction failed.
     Failed,
     Fatal,
+    /// Something of the transaction failed, perhaps because another producer took over.
+    Suspected,
+    /// None did.
+    Settled,
 }
 
 /// What an input does in a state.
@@ -86,7 +95,7 @@ pub(crate) enum Refusal {
 }
 
 impl State {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Uninitialized,
         Self::Initializing,
         Self::Ready,
@@ -95,6 +104,7 @@ impl State {
         Self::Aborting,
         Self::Abortable,
         Self::Fatal,
+        Self::Suspect,
     ];
 
     /// The inverse of `as u8`.
@@ -106,7 +116,7 @@ impl State {
 /// The table.
 pub(crate) fn next(state: State, input: Input) -> Move {
     use Move::{Join, Refuse, Stay, To, Wait};
-    use State::{Abortable, Aborting, Committing, Fatal, Initializing, Open, Ready, Uninitialized};
+    use State::{Abortable, Aborting, Committing, Fatal, Initializing, Open, Ready, Suspect, Uninitialized};
     match (state, input) {
         (Fatal, Input::Init | Input::Begin | Input::Offsets | Input::Commit | Input::Abort) => {
             Refuse(Refusal::Fatal)
@@ -115,7 +125,9 @@ pub(crate) fn next(state: State, input: Input) -> Move {
 
         (Uninitialized, Input::Init) => To(Initializing),
         (Initializing, Input::Init) => Join,
-        (Ready | Open | Committing | Aborting | Abortable, Input::Init) => Refuse(Refusal::InitTwice),
+        (Ready | Open | Committing | Aborting | Abortable | Suspect, Input::Init) => {
+            Refuse(Refusal::InitTwice)
+        }
 
         (Uninitialized | Initializing, Input::Begin | Input::Offsets | Input::Commit | Input::Abort) => {
             Refuse(Refusal::InitFirst)
@@ -127,6 +139,8 @@ pub(crate) fn next(state: State, input: Input) -> Move {
         // A guard that is dropped does not wait; whoever begins next does.
         (Aborting, Input::Begin) => Wait,
         (Abortable, Input::Begin | Input::Offsets | Input::Commit) => Refuse(Refusal::AbortFirst),
+        // Until it is known what to say.
+        (Suspect, Input::Begin | Input::Offsets | Input::Commit) => Wait,
 
         (Open, Input::Offsets) => Stay,
         (Ready, Input::Offsets | Input::Commit | Input::Abort) => Refuse(Refusal::BeginFirst),
@@ -136,7 +150,7 @@ pub(crate) fn next(state: State, input: Input) -> Move {
         (Open, Input::Commit) => To(Committing),
         (Committing, Input::Commit) => Join,
 
-        (Open | Abortable, Input::Abort | Input::Drop | Input::Close) => To(Aborting),
+        (Open | Abortable | Suspect, Input::Abort | Input::Drop | Input::Close) => To(Aborting),
         (Aborting, Input::Abort) => Join,
         // Perhaps it is committed already: an abort would have to lie.
         (Committing, Input::Abort) => Refuse(Refusal::IsCommitting),
@@ -147,13 +161,17 @@ pub(crate) fn next(state: State, input: Input) -> Move {
         (Initializing, Input::InitRefused) => To(Uninitialized),
         (Committing | Aborting, Input::Ended) => To(Ready),
         (Open | Committing, Input::Failed) => To(Abortable),
+        (Open | Committing, Input::Suspected) => To(Suspect),
+        (Suspect, Input::Settled) => To(Abortable),
 
         (
             Uninitialized | Ready | Committing | Aborting | Fatal | Initializing,
             Input::Drop | Input::Close | Input::Failed,
         )
-        | (Abortable, Input::Failed)
-        | (_, Input::Initialized | Input::InitRefused | Input::Ended) => Stay,
+        | (Abortable | Suspect, Input::Failed)
+        | (_, Input::Initialized | Input::InitRefused | Input::Ended | Input::Suspected | Input::Settled) => {
+            Stay
+        }
     }
 }
 
@@ -161,7 +179,7 @@ pub(crate) fn next(state: State, input: Input) -> Move {
 mod tests {
     use super::*;
 
-    const INPUTS: [Input; 12] = [
+    const INPUTS: [Input; 14] = [
         Input::Init,
         Input::Begin,
         Input::Offsets,
@@ -174,18 +192,24 @@ mod tests {
         Input::Ended,
         Input::Failed,
         Input::Fatal,
+        Input::Suspected,
+        Input::Settled,
     ];
 
     /// In the order of [`INPUTS`]. `-` stays, `=` joins, `~` waits, `!` refuses; else the state to go to.
-    const TABLE: [(State, &str); 8] = [
-        (State::Uninitialized, "Initializing !Init !Init !Init !Init - - - - - - Fatal"),
-        (State::Initializing, "= !Init !Init !Init !Init - Uninitialized Ready Uninitialized - - Fatal"),
-        (State::Ready, "!Twice Open !Begin !Begin !Begin - - - - - - Fatal"),
-        (State::Open, "!Twice !Twice - Committing Aborting Aborting Aborting - - - Abortable Fatal"),
-        (State::Committing, "!Twice !Commits !Commits = !Commits - - - - Ready Abortable Fatal"),
-        (State::Aborting, "!Twice ~ !Aborts !Aborts = - - - - Ready - Fatal"),
-        (State::Abortable, "!Twice !Abort !Abort !Abort Aborting Aborting Aborting - - - - Fatal"),
-        (State::Fatal, "!Fatal !Fatal !Fatal !Fatal !Fatal - - - - - - Fatal"),
+    const TABLE: [(State, &str); 9] = [
+        (State::Uninitialized, "Initializing !Init !Init !Init !Init - - - - - - Fatal - -"),
+        (State::Initializing, "= !Init !Init !Init !Init - Uninitialized Ready Uninitialized - - Fatal - -"),
+        (State::Ready, "!Twice Open !Begin !Begin !Begin - - - - - - Fatal - -"),
+        (
+            State::Open,
+            "!Twice !Twice - Committing Aborting Aborting Aborting - - - Abortable Fatal Suspect -",
+        ),
+        (State::Committing, "!Twice !Commits !Commits = !Commits - - - - Ready Abortable Fatal Suspect -"),
+        (State::Aborting, "!Twice ~ !Aborts !Aborts = - - - - Ready - Fatal - -"),
+        (State::Abortable, "!Twice !Abort !Abort !Abort Aborting Aborting Aborting - - - - Fatal - -"),
+        (State::Fatal, "!Fatal !Fatal !Fatal !Fatal !Fatal - - - - - - Fatal - -"),
+        (State::Suspect, "!Twice ~ ~ ~ Aborting Aborting Aborting - - - - Fatal - Abortable"),
     ];
 
     fn spelled(step: Move) -> String {

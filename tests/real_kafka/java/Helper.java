@@ -67,8 +67,8 @@ public final class Helper {
             case "read" -> new RecordReader(bootstrap, out, false).read(words[1]);
             case "read-committed" -> new RecordReader(bootstrap, out, true).read(words[1]);
             case "more" -> follower.more(words[1]);
-            case "transactions" -> line(Long.toString(Transactions.run(
-                bootstrap, words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]))));
+            case "transactions" -> line(Long.toString(transactions(words, true)));
+            case "no-transactions" -> line(Long.toString(transactions(words, false)));
             case "serialize" -> line(PlugIns.serialize(words[1], words.length > 2 ? words[2] : ""));
             case "crc32" -> line(Long.toString(PlugIns.crc32(words.length > 1 ? words[1] : "")));
             case "round-robin" -> PlugIns.roundRobin(Integer.parseInt(words[1]), Integer.parseInt(words[2]))
@@ -76,6 +76,15 @@ public final class Helper {
             case "produce" -> SampleProducer.produce(bootstrap, words[1], Integer.parseInt(words[2]), words[3]);
             default -> admin.run(words[0], Arrays.copyOfRange(words, 1, words.length));
         }
+    }
+
+    /** {@code TOPIC COUNT RECORDS SIZE WARM_UP LINGER} */
+    private long transactions(String[] words, boolean transactional) {
+        int count = Integer.parseInt(words[2]);
+        int records = Integer.parseInt(words[3]);
+        int size = Integer.parseInt(words[4]);
+        return new Transactions(words[1], records, size, transactional)
+            .run(bootstrap, Integer.parseInt(words[5]), count, words[6]);
     }
 
     /** Where Java's producer would put each of {@code count} keys, which follow as lines of hex. */

@@ -5,36 +5,52 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /** Java's producer committing one transaction after the other, for comparison in the same run. */
 final class Transactions {
-    private static final int WARM_UP = 200;
+    private final String topic;
+    private final int records;
+    private final byte[] value;
+    private final boolean transactional;
 
-    private Transactions() {}
+    /** Transactions of {@code records} records of {@code size} bytes, or as many records without transactions. */
+    Transactions(String topic, int records, int size, boolean transactional) {
+        this.topic = topic;
+        this.records = records;
+        this.value = new byte[size];
+        this.transactional = transactional;
+    }
 
-    /** Commits {@code count} transactions of {@code records} records of 100 bytes; returns what they took, in ns. */
-    static long run(String bootstrap, String topic, int count, int records) {
+    /** Commits {@code count} of them after {@code warmUp} others; returns what they took, in ns. */
+    long run(String bootstrap, int warmUp, int count, String linger) {
         Properties p = new Properties();
         p.put("bootstrap.servers", bootstrap);
         p.put("key.serializer", ByteArraySerializer.class.getName());
         p.put("value.serializer", ByteArraySerializer.class.getName());
-        p.put("transactional.id", "java-rate");
-        p.put("linger.ms", "0");
+        p.put("linger.ms", linger);
+        if (transactional) {
+            p.put("transactional.id", "java-rate");
+        }
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p)) {
-            producer.initTransactions();
-            for (int i = 0; i < WARM_UP; i++) {
-                one(producer, topic, records);
+            if (transactional) {
+                producer.initTransactions();
             }
+            several(producer, warmUp);
             long began = System.nanoTime();
-            for (int i = 0; i < count; i++) {
-                one(producer, topic, records);
-            }
+            several(producer, count);
             return System.nanoTime() - began;
         }
     }
 
-    private static void one(KafkaProducer<byte[], byte[]> producer, String topic, int records) {
-        producer.beginTransaction();
-        for (int i = 0; i < records; i++) {
-            producer.send(new ProducerRecord<>(topic, i % 3, null, new byte[100]));
+    private void several(KafkaProducer<byte[], byte[]> producer, int count) {
+        for (int i = 0; i < count; i++) {
+            if (transactional) {
+                producer.beginTransaction();
+            }
+            for (int n = 0; n < records; n++) {
+                producer.send(new ProducerRecord<>(topic, n % 3, null, value));
+            }
+            if (transactional) {
+                producer.commitTransaction();
+            }
         }
-        producer.commitTransaction();
+        producer.flush();
     }
 }
