@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "hostile_bytes/every_message.rs"]
+mod every_message;
 #[path = "protocol/schema.rs"]
 #[allow(dead_code, reason = "shared with the other protocol tests, which use all of it")]
 mod schema;
 
+use every_message::every_message;
 use kafka_producer::protocol::messages::produce_fast::*;
 use kafka_producer::protocol::messages::*;
 use kafka_producer::protocol::{FrameBuffer, Message, Reader, Writer};
@@ -45,20 +48,7 @@ fn decode<M: Message>(bytes: &[u8], version: i16) {
 
 type Decode = fn(&[u8], i16);
 
-macro_rules! decoders {
-    ($($Message:ident)*) => { &[$((stringify!($Message), decode::<$Message>)),*] };
-}
-
-const DECODERS: &[(&str, Decode)] = decoders! {
-    ProduceRequest ProduceResponse FetchRequest FetchResponse ListOffsetsRequest ListOffsetsResponse
-    MetadataRequest MetadataResponse FindCoordinatorRequest FindCoordinatorResponse
-    ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
-    DeleteTopicsRequest DeleteTopicsResponse InitProducerIdRequest InitProducerIdResponse
-    AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse
-    EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
-    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
-    DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
-};
+const DECODERS: &[(&str, Decode)] = every_message!(decode);
 
 /// Every byte of every message once set to what makes lengths and counts huge.
 fn reading_allocates_no_more_than_was_received() {

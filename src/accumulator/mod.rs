@@ -384,11 +384,23 @@ impl RecordAccumulator {
         }
     }
 
+    /// Everything of this partition was to be dropped. `true` if something is left, since an application thread compresses
+    /// a batch: nothing is sent until [`let_go`](Self::let_go), and the thread tells when it is done.
+    pub(crate) fn hold(&self, entry: &PartitionEntry) -> bool {
+        entry.queue.lock().hold()
+    }
+
+    /// What was held may be taken, unless something is still being compressed.
+    pub(crate) fn let_go(&self, entry: &PartitionEntry) -> bool {
+        entry.queue.lock().let_go()
+    }
+
     /// The sender died: fails everything that it had not taken.
     pub(crate) fn abandon(&self, error: &Error) {
         // First: who puts a compressed batch back after this has passed its place looks here.
         let _ = self.dead.set(error.clone());
         for entry in self.topics.each().iter().flat_map(|topic| topic.known()) {
+            self.let_go(&entry);
             while let Some(batch) = self.take(&entry) {
                 let outcome = Outcome::Failed { error: error.clone(), records: Box::default() };
                 self.complete(&entry, &batch, outcome);

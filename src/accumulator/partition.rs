@@ -102,6 +102,8 @@ pub(crate) struct PartitionQueue {
     /// Bytes since records without a key last came to this partition.
     sticky_bytes: usize,
     next_ticket: u64,
+    /// What is here was dropped, but for what an application thread compresses: nothing is sent until that is back.
+    held: bool,
     /// No record enters any more.
     pub(super) closed: bool,
 }
@@ -378,9 +380,10 @@ impl PartitionQueue {
         linger: Duration,
         pressing: impl Fn(&BatchCompletion, u64) -> bool,
     ) -> Peek {
+        let ready = |created| if self.held { Peek::Sealing { created } } else { Peek::Ready { created } };
         match self.slots.front() {
-            Some(Slot::Closed(batch)) => return Peek::Ready { created: batch.get().created },
-            Some(Slot::Sealed(batch)) => return Peek::Ready { created: batch.created },
+            Some(Slot::Closed(batch)) => return ready(batch.get().created),
+            Some(Slot::Sealed(batch)) => return ready(batch.created),
             Some(Slot::Sealing(place)) => return Peek::Sealing { created: place.created },
             None => {}
         }
@@ -430,6 +433,9 @@ impl PartitionQueue {
 
     /// Closes the open batch if nothing stands before it, and takes the front.
     pub(super) fn take_front(&mut self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
+        if self.held {
+            return None;
+        }
         if self.slots.is_empty() {
             self.close_open(pool);
         }
@@ -452,6 +458,9 @@ impl PartitionQueue {
 
     /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
     pub(super) fn take_to_seal(&mut self) -> Option<(Marker, ClosedBatch)> {
+        if self.held {
+            return None;
+        }
         let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
         let Slot::Closed(batch) = slot else { return None };
         let place =
@@ -475,6 +484,18 @@ impl PartitionQueue {
     pub(super) fn forget_sealing(&mut self, place: Marker, batch: &Batch, pool: &MemoryPool) {
         pool.pace.left(batch.body.leader(), batch.raw_len);
         self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
+    }
+
+    /// Holds everything here if something is left, as behind a batch that is being compressed.
+    pub(super) fn hold(&mut self) -> bool {
+        self.held = !self.slots.is_empty();
+        self.held
+    }
+
+    /// Ends that, unless something is still being compressed.
+    pub(super) fn let_go(&mut self) -> bool {
+        self.held = self.held && self.slots.iter().any(|s| matches!(s, Slot::Sealing(_)));
+        !self.held
     }
 
     /// How many batches wait to be compressed.

@@ -77,6 +77,7 @@ pub(crate) fn start(
         connector: Connector::new(sockets, connected, waker.clone()),
         connected: connected_queue,
         commands: command_queue,
+        purges: Vec::new(),
         status: status.clone(),
         told_connected: false,
         told_trouble: None,
@@ -118,6 +119,8 @@ struct Sender {
     connector: Connector,
     connected: Receiver<Connected>,
     commands: Receiver<Command>,
+    /// Who waits for a purge to be complete.
+    purges: Vec<Queue<()>>,
     status: Arc<Status>,
     told_connected: bool,
     told_trouble: Option<Error>,
@@ -140,6 +143,12 @@ impl Sender {
             self.take_commands(now);
             self.take_connections(now);
             self.engine.run(now);
+            if !self.engine.is_dropping() {
+                for done in self.purges.drain(..) {
+                    // Who asked may have gone.
+                    let _ = done.send(());
+                }
+            }
             let wrote = self.perform(now);
             self.tell_status();
             if self.engine.is_closed() {
@@ -172,7 +181,7 @@ impl Sender {
                     let error =
                         Error::new(ErrorKind::Purged, "dropped by purge() before it was acknowledged");
                     self.engine.drop_everything(&error, now);
-                    let _ = done.send(());
+                    self.purges.push(done);
                 }
             }
         }

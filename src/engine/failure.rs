@@ -176,6 +176,31 @@ impl Engine {
         // In this order, so that callbacks hear of a partition's records in theirs.
         self.end_in_flight(|_, _| true, error);
         self.fail_everything(error);
+        for number in 0..self.partitions.len() as u32 {
+            let Some(partition) = self.partition(number) else { continue };
+            let entry = partition.entry.clone();
+            if self.acc.hold(&entry) && !self.held.iter().any(|(held, _)| *held == number) {
+                self.held.push((number, error.clone()));
+            }
+        }
+    }
+
+    /// Whether something is still to be dropped that an application thread compresses at this moment.
+    pub(crate) fn is_dropping(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Drops what had to wait for application threads. What entered meanwhile goes with it.
+    pub(super) fn drop_held(&mut self) {
+        for (number, error) in std::mem::take(&mut self.held) {
+            let Some(partition) = self.partition(number) else { continue };
+            let entry = partition.entry.clone();
+            if self.acc.let_go(&entry) {
+                self.fail_partition(number, &error);
+            } else {
+                self.held.push((number, error));
+            }
+        }
     }
 
     /// Closes a broker's connection, if any; what was in flight counts as lost.

@@ -121,6 +121,8 @@ pub(crate) struct Engine {
     partitions: Vec<Option<Box<Partition>>>,
     /// Partitions that no topic in use has any more; they go when no thread can put anything into them.
     forgotten: Vec<u32>,
+    /// Partitions that were dropped, and why, where a batch is still being compressed.
+    held: Vec<(u32, Error)>,
     timers: BTreeSet<Timer>,
     identities: Identities,
     transactions: Option<Box<Transactions>>,
@@ -162,6 +164,7 @@ impl Engine {
             next_bootstrap,
             partitions: Vec::new(),
             forgotten: Vec::new(),
+            held: Vec::new(),
             timers: BTreeSet::new(),
             answer: AnswerNotes::default(),
             fatal: None,
@@ -182,6 +185,7 @@ impl Engine {
     pub(crate) fn run(&mut self, now: Instant) {
         self.last_run = Some(now);
         self.take_signals(now);
+        self.drop_held();
         self.run_timers(now);
         self.check_links(now);
         self.watch_silence(now);

@@ -91,7 +91,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// the same, and its error says so; what was not sent is certain not to be.
     ///
     /// # Blocking
-    /// Shortly: until the sender thread has done it.
+    /// Shortly: until the sender thread has done it, and until a batch is compressed that another thread is just compressing.
+    /// Records that are sent meanwhile may fail with the others.
     ///
     /// # Errors
     /// The producer is closed, or the sender thread does not answer.

@@ -1,5 +1,9 @@
 //! What the suites share.
 
+#[path = "../shared/eventually.rs"]
+mod eventually;
+
+pub(crate) use eventually::eventually;
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{
     BytesSerializer, Error, KafkaProducer, ProducerConfig, ProducerConfigBuilder, StringSerializer,
@@ -60,18 +64,6 @@ pub(crate) fn after<R>(deadline: Duration, call: impl FnOnce() -> R) -> R {
     let (result, took) = timed(call);
     assert!(took >= deadline && took < deadline + AT_ONCE, "took {took:?}, not about {deadline:?}");
     result
-}
-
-/// Waits for what no call and no event tells, such as the end of a thread.
-#[track_caller]
-pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    for _ in 0..PATIENCE.as_millis() {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(ms(1));
-    }
-    panic!("it never came true");
 }
 
 /// Each of `parts` must stand in the text of the error.

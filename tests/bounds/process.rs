@@ -1,5 +1,9 @@
 //! Child processes, and what `/proc` and the allocator say of this one.
 
+#[path = "../shared/eventually.rs"]
+mod eventually;
+
+pub(crate) use eventually::eventually;
 use kafka_producer::mock::MockCluster;
 use kafka_producer::{
     BytesSerializer, KafkaProducer, ProducerConfig, ProducerConfigBuilder, StringSerializer,
@@ -9,9 +13,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 pub(crate) type Producer = KafkaProducer<str, [u8]>;
-
-/// Long enough that only a hang reaches it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const CHILD: &str = "KAFKA_PRODUCER_TEST_CHILD";
 
@@ -61,18 +62,6 @@ pub(crate) fn run_child(name: &str, cluster: &MockCluster) -> String {
     // A thread that finds no addresses for an allocator of its own shares the one there is.
     let mut child = again(name, &cluster.bootstrap_servers());
     finish(child.env("MALLOC_ARENA_MAX", "1").spawn().unwrap())
-}
-
-/// Waits for what no call and no event tells.
-#[track_caller]
-pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    for _ in 0..PATIENCE.as_millis() {
-        if condition() {
-            return;
-        }
-        std::thread::park_timeout(ms(1));
-    }
-    panic!("it never came true");
 }
 
 /// The threads of this process whose names begin so.

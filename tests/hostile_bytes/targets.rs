@@ -2,6 +2,10 @@
 //!
 //! Shared by the mutation run of `cargo test --test hostile_bytes` and by the coverage-guided targets in `fuzz/`.
 
+#[path = "every_message.rs"]
+mod every_message;
+
+use every_message::every_message;
 use kafka_producer::protocol::frame::FrameBuffer;
 use kafka_producer::protocol::header::{self, RequestHeader};
 use kafka_producer::protocol::messages::produce_fast::{ProduceRequestWalker, ProduceResponseWalker};
@@ -35,21 +39,8 @@ fn message<M: Message + PartialEq + std::fmt::Debug>(bytes: &[u8], version: i16)
     assert_eq!(again, read);
 }
 
-macro_rules! decoders {
-    ($($Message:ident)*) => { &[$((stringify!($Message), message::<$Message>)),*] };
-}
-
 /// Every message by name.
-pub(crate) const DECODERS: &[(&str, Decode)] = decoders! {
-    ProduceRequest ProduceResponse FetchRequest FetchResponse ListOffsetsRequest ListOffsetsResponse
-    MetadataRequest MetadataResponse FindCoordinatorRequest FindCoordinatorResponse
-    ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
-    DeleteTopicsRequest DeleteTopicsResponse InitProducerIdRequest InitProducerIdResponse
-    AddPartitionsToTxnRequest AddPartitionsToTxnResponse AddOffsetsToTxnRequest AddOffsetsToTxnResponse
-    EndTxnRequest EndTxnResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
-    OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse
-    DescribeConfigsRequest DescribeConfigsResponse DescribeClusterRequest DescribeClusterResponse
-};
+pub(crate) const DECODERS: &[(&str, Decode)] = every_message!(message);
 
 /// Takes two bytes off the front: a choice, and a version.
 fn choices(input: &[u8]) -> Option<(usize, i16, &[u8])> {

@@ -43,6 +43,7 @@ mod long_run;
 mod metrics;
 mod network;
 mod numbered;
+mod one_bad_node;
 mod placement;
 mod plug_ins;
 mod presets;

@@ -125,3 +125,42 @@ fn a_codec_that_panics_in_a_helping_thread_fails_its_batch_only() {
     assert!(handles[8..].iter().all(|h| h.get().is_ok()));
     rig.assert_clean();
 }
+
+#[test]
+fn what_is_being_compressed_while_everything_is_dropped_is_dropped_when_it_is_back() {
+    let rig = Rig::one(compressing());
+    for i in 0..27u8 {
+        rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
+    }
+    let entry = &rig.partitions[0];
+    let (place, batch) = entry.queue.lock().take_to_seal().unwrap();
+    assert!(rig.take().is_none(), "nothing overtakes it");
+    assert!(rig.acc.hold(entry), "so something is left");
+    assert!(!rig.acc.let_go(entry), "and stays");
+    entry.queue.lock().put_sealed(place, batch.into_batch());
+    assert!(matches!(rig.peek(), Peek::Sealing { .. }) && rig.take().is_none(), "it is not sent");
+    assert!(entry.queue.lock().take_to_seal().is_none(), "nobody begins with another one");
+    assert!(rig.acc.let_go(entry));
+    let mut seen = Vec::new();
+    while let Some(batch) = rig.take() {
+        seen.extend(values(&batch).iter().map(|v| v[0]));
+        rig.succeed(0, &batch);
+    }
+    assert_eq!(seen, (0..27).collect::<Vec<_>>(), "in order");
+    assert!(!rig.acc.hold(entry), "where nothing is left nothing is held");
+    rig.assert_clean();
+}
+
+#[test]
+fn the_end_of_the_sender_ends_what_is_held() {
+    let rig = Rig::one(compressing());
+    let handle = rig.put(1000);
+    let last = rig.put(1000);
+    let entry = &rig.partitions[0];
+    let (place, batch) = entry.queue.lock().take_to_seal().unwrap();
+    assert!(rig.acc.hold(entry));
+    entry.queue.lock().put_sealed(place, batch.into_batch());
+    rig.acc.abandon(&closed_error());
+    assert_eq!(handle.get().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(last.get().unwrap_err().kind(), ErrorKind::Closed);
+}

@@ -1,0 +1,117 @@
+//! One of three real nodes is frozen: what do those get whose records go to the two others?
+//!
+//! `KAFKA_PRODUCER_NODE_SECONDS` says how long each phase lasts (3). What it prints is the table of docs/reliability.md:
+//! `cargo test --release --test real_kafka one_bad_node -- --ignored --nocapture`.
+
+use crate::cluster::RealKafka;
+use crate::fire::setting;
+use crate::java::Version;
+use crate::numbered::{Producer, producer};
+use crate::wait;
+use kafka_producer::ProducerRecord;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const NODES: usize = 3;
+const FROZEN: usize = 1;
+const A_SECOND: u64 = 2000;
+const VALUE: [u8; 500] = [7; 500];
+
+/// Microseconds from when a record was due until its callback, of those acknowledged since somebody looked.
+type Latencies = Arc<Mutex<Vec<u32>>>;
+
+fn take(latencies: &Latencies) -> Vec<u32> {
+    let mut taken = std::mem::take(&mut *latencies.lock().unwrap_or_else(PoisonError::into_inner));
+    taken.sort_unstable();
+    taken
+}
+
+/// Sends at a steady rate until the test is over.
+fn send(producer: &Producer, topic: &str, partition: i32, latencies: &Latencies, over: &AtomicBool) {
+    let start = wait::now();
+    for i in 0.. {
+        let at = Duration::from_secs_f64(i as f64 / A_SECOND as f64);
+        if let Some(early) = at.checked_sub(start.elapsed()).filter(|early| early.as_millis() > 0) {
+            wait::for_a_while(early);
+        }
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let (due, latencies) = (start + at, Arc::clone(latencies));
+        let record = ProducerRecord::new(topic, &VALUE).partition(partition);
+        let noted = producer.send_with(record, move |result| {
+            result.expect("it is delivered");
+            let micros = u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX);
+            latencies.lock().unwrap_or_else(PoisonError::into_inner).push(micros);
+        });
+        noted.expect("it enters");
+    }
+}
+
+/// Waits, prints what each node acknowledged meanwhile, and returns how many records a second the two others did.
+fn phase(name: &str, time: Duration, of_nodes: &[Latencies; NODES]) -> f64 {
+    of_nodes.iter().for_each(|latencies| drop(take(latencies)));
+    let began = wait::now();
+    wait::for_a_while(time);
+    let seconds = began.elapsed().as_secs_f64();
+    let per_node: Vec<Vec<u32>> = of_nodes.iter().map(take).collect();
+    let mut others: Vec<u32> =
+        (0..NODES).filter(|node| *node != FROZEN).flat_map(|n| per_node[n].clone()).collect();
+    others.sort_unstable();
+    let at = |share: f64| {
+        let index = (others.len().saturating_sub(1) as f64 * share) as usize;
+        others.get(index).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+    };
+    let rate = others.len() as f64 / seconds;
+    let bad = per_node[FROZEN].len() as f64 / seconds;
+    println!("| {name} | {rate:.0} | {:.1} | {:.1} | {:.1} | {bad:.0} |", at(0.5), at(0.99), at(1.0));
+    rate
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see README"]
+fn the_two_others_keep_their_rate() {
+    let kafka = RealKafka::start(Version::V4_3, NODES);
+    let topic = "one-bad";
+    // One replica each: no partition depends on another one's node.
+    kafka.create_topic(topic, NODES as u32, 1, &[]);
+    let described = kafka.describe(topic);
+    let led_by = |node: usize| {
+        described.iter().find(|p| p.leader == Some(node as i32 + 1)).expect("it leads one").number
+    };
+    let producer = producer(&kafka, &[]);
+    let of_nodes: [Latencies; NODES] = Default::default();
+    let over = AtomicBool::new(false);
+    let time = Duration::from_secs(setting("KAFKA_PRODUCER_NODE_SECONDS", 3));
+    let (before, during) = std::thread::scope(|scope| {
+        for (node, latencies) in of_nodes.iter().enumerate() {
+            let (producer, over, partition) = (&producer, &over, led_by(node));
+            scope.spawn(move || send(producer, topic, partition, latencies, over));
+        }
+        let stop = StopAtEnd(&over);
+        wait::for_a_while(time);
+        println!(
+            "| phase | records/s of the two others | p50 ms | p99 ms | max ms | of node {} |",
+            FROZEN + 1
+        );
+        let before = phase("before", time, &of_nodes);
+        kafka.pause(FROZEN);
+        let during = phase("frozen", time, &of_nodes);
+        kafka.resume(FROZEN);
+        phase("after", time, &of_nodes);
+        drop(stop);
+        (before, during)
+    });
+    producer.close().expect("nothing is left");
+    assert!(during >= 0.9 * before, "{during} of {before} records a second");
+}
+
+/// Ends the threads also if the test fails, whose scope waits for them.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
