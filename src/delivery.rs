@@ -18,14 +18,16 @@ use crate::record::{RecordMetadata, TopicPartition};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
+mod callback;
 mod completion;
 mod hand;
 mod send_all;
 
-pub(crate) use completion::{
-    BatchCompletion, BatchOwner, CallbackEntry, Outcome, OwnerRef, PendingCallbacks, SplitPart,
-    enter_callback_thread, enter_sender_thread, on_own_thread, on_sender_thread, run_callback,
+pub(crate) use callback::{
+    CallbackEntry, PendingCallbacks, enter_callback_thread, enter_sender_thread, on_own_thread,
+    on_sender_thread, run_callback,
 };
+pub(crate) use completion::{BatchCompletion, BatchOwner, Outcome, OwnerRef, SplitPart};
 pub use send_all::{SendAll, SendAllError};
 
 /// A user's callback: runs once, on the producer's callback thread.

@@ -19,6 +19,7 @@ mod signals;
 mod sticky;
 mod topics;
 mod unfinished;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -32,18 +33,18 @@ pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
-use crate::delivery::{BatchCompletion, BatchOwner, Outcome, OwnerRef, PendingCallbacks, SplitPart};
+use crate::delivery::{BatchCompletion, Outcome, OwnerRef, PendingCallbacks, SplitPart};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Event, Metrics, MetricsSnapshot, nanos};
 use crate::partitioner::PartitionInfo;
 use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
-use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
 use seal::Sealer;
 use topics::TopicTable;
+use unseen::UnseenLog;
 
 /// What the accumulator is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]
@@ -115,13 +116,6 @@ pub(crate) struct RecordAccumulator {
     broken: AtomicU64,
     /// Set by the owner of `Self`: batches hold it to reach back.
     own: OnceLock<std::sync::Weak<Self>>,
-}
-
-/// Failures nobody looked at are logged at most once a second.
-#[derive(Debug, Default)]
-struct UnseenLog {
-    last: Option<Instant>,
-    suppressed: u64,
 }
 
 impl RecordAccumulator {
@@ -509,49 +503,6 @@ impl RecordAccumulator {
 
 pub(crate) fn closed_error() -> Error {
     Error::new(ErrorKind::Closed, "the producer is closed; open a new one to send")
-}
-
-impl BatchOwner for RecordAccumulator {
-    fn hurry(&self, partition: u32) {
-        // Without linger the sender was told when the batch was begun.
-        if !self.settings.linger.is_zero() {
-            self.signals.hurry(partition);
-        }
-    }
-
-    fn call_back(&self, callbacks: PendingCallbacks) {
-        if let Some(sink) = self.callbacks.get() {
-            sink(callbacks, None);
-        }
-    }
-
-    fn abandoned(&self, partition: u32, generation: u64) {
-        log::error!(target: "kafka_producer::accumulator", "a batch of partition #{partition} was lost");
-        self.unfinished.end(generation);
-    }
-
-    fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
-        if error.kind() == ErrorKind::TransactionAborted {
-            // Nothing is lost: whoever aborted the transaction wanted that.
-            return;
-        }
-        self.metrics.records_failed_unseen.add(u64::from(records));
-        let now = crate::clock::now();
-        let mut unseen = self.unseen.lock();
-        let recent =
-            unseen.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1));
-        if recent {
-            unseen.suppressed += u64::from(records);
-            return;
-        }
-        unseen.last = Some(now);
-        let before = std::mem::take(&mut unseen.suppressed);
-        drop(unseen);
-        log::warn!(
-            target: "kafka_producer::delivery",
-            "{records} record(s) for {tp} failed and nobody waited for them ({before} more since the last line): {error}"
-        );
-    }
 }
 
 impl std::fmt::Debug for RecordAccumulator {

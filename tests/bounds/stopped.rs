@@ -8,8 +8,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const NAME: &str = "stopped::a_stopped_process_goes_on_and_loses_nothing";
-/// Shorter than the stop.
-const DELIVERY: Duration = ms(1000);
+/// How long the process stands still: 2 seconds, or as many as `KAFKA_PRODUCER_STOP_SECONDS` says.
+fn stop() -> Duration {
+    let seconds: Option<u64> = std::env::var("KAFKA_PRODUCER_STOP_SECONDS").ok().and_then(|s| s.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(2))
+}
 
 /// Records that may join a batch which was begun before the stop, and so share its deadline, until the sender thread
 /// runs again.
@@ -24,7 +27,7 @@ fn send(producer: &Producer, n: u32) -> DeliveryFuture {
 
 /// Sends until it was stopped and a while longer, and prints what became of each record.
 fn send_through(address: &str) {
-    let config = config(address).delivery_timeout(DELIVERY).request_timeout(ms(400)).linger(ms(5));
+    let config = config(address).delivery_timeout(stop() / 2).request_timeout(ms(400)).linger(ms(5));
     let producer = open(config);
     producer.partitions_for("t").unwrap();
     let mut sent = Vec::new();
@@ -96,19 +99,17 @@ fn check(text: &str, cluster: &MockCluster) {
     assert_eq!(cluster.violations(), Vec::<String>::new());
 }
 
-/// For 2 seconds, or as many as `KAFKA_PRODUCER_STOP_SECONDS` says.
 #[test]
 fn a_stopped_process_goes_on_and_loses_nothing() {
     if let Some(address) = child() {
         return send_through(&address);
     }
-    let seconds = std::env::var("KAFKA_PRODUCER_STOP_SECONDS").ok().and_then(|s| s.parse().ok());
     let cluster = MockCluster::builder().brokers(2).topic("t", 3).start().unwrap();
     let child = start(NAME, &cluster.bootstrap_servers());
     assert!(cluster.wait_until(Duration::from_secs(30), |c| c.record_count("t") > 50));
     signal(child.id(), "-STOP");
     // The time that passes is the test.
-    cluster.wait_until(Duration::from_secs(seconds.unwrap_or(2)), |_| false);
+    cluster.wait_until(stop(), |_| false);
     signal(child.id(), "-CONT");
     check(&finish(child), &cluster);
 }
