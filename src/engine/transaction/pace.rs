@@ -16,6 +16,9 @@ const TIMES_USUAL: u32 = 4;
 const MORE: Duration = Duration::from_micros(500);
 /// What is taken off for each that was not: this part. Slowly, since too early costs many times what too late does.
 const LESS: u32 = 256;
+/// After so many that were not, it is taken off faster: markers have become quicker, as where a broker has warmed up.
+const CALM: u32 = 128;
+const LESS_WHEN_CALM: u32 = 64;
 /// The longest wait. Markers that take longer are worth a step.
 const MAX: Duration = Duration::from_millis(5);
 /// Less is not worth a timer.
@@ -34,6 +37,8 @@ pub(super) struct Pace {
     ended: Option<Instant>,
     /// How long EndTxn took.
     usual: Duration,
+    /// Batches in a row that were not too early.
+    calm: u32,
 }
 
 impl Pace {
@@ -76,8 +81,10 @@ impl Pace {
         let took = now.saturating_duration_since(sent);
         if took >= STEP && took >= self.usual * TIMES_USUAL {
             self.wait = (self.wait + MORE).min(MAX);
+            self.calm = 0;
         } else {
-            self.wait -= self.wait / LESS;
+            self.calm = self.calm.saturating_add(1);
+            self.wait -= self.wait / if self.calm > CALM { LESS_WHEN_CALM } else { LESS };
         }
     }
 }
@@ -118,6 +125,19 @@ mod tests {
             assert!(held < MS(3), "{held:?}");
         }
         assert!(early < 40, "{early} were too early");
+    }
+
+    #[test]
+    fn it_follows_where_markers_become_quicker() {
+        let (mut pace, mut at) = (Pace::default(), now());
+        for _ in 0..1000 {
+            transaction(&mut pace, &mut at, MS(40));
+        }
+        assert_eq!(pace.wait, MAX);
+        for _ in 0..300 {
+            transaction(&mut pace, &mut at, MS(1));
+        }
+        assert!(pace.wait < MAX / 10, "{:?}", pace.wait);
     }
 
     #[test]
