@@ -14,11 +14,9 @@ const STEP: Duration = Duration::from_millis(15);
 const TIMES_USUAL: u32 = 4;
 /// What is added for each batch that was too early.
 const MORE: Duration = Duration::from_micros(500);
-/// What is taken off for each that was not: this part. Slowly, since too early costs many times what too late does.
-const LESS: u32 = 256;
-/// After so many that were not, it is taken off faster: markers have become quicker, as where a broker has warmed up.
-const CALM: u32 = 128;
-const LESS_WHEN_CALM: u32 = 64;
+/// For each that was not, the part of the wait is taken off that the wait is of this. So a long wait, which may come from a
+/// broker that is slow whenever it is asked, shrinks fast; one of a millisecond stays, since too early costs far more.
+const LESS: Duration = Duration::from_millis(300);
 /// The longest wait. Markers that take longer are worth a step.
 const MAX: Duration = Duration::from_millis(5);
 /// Less is not worth a timer.
@@ -37,8 +35,6 @@ pub(super) struct Pace {
     ended: Option<Instant>,
     /// How long EndTxn took.
     usual: Duration,
-    /// Batches in a row that were not too early.
-    calm: u32,
 }
 
 impl Pace {
@@ -81,10 +77,8 @@ impl Pace {
         let took = now.saturating_duration_since(sent);
         if took >= STEP && took >= self.usual * TIMES_USUAL {
             self.wait = (self.wait + MORE).min(MAX);
-            self.calm = 0;
         } else {
-            self.calm = self.calm.saturating_add(1);
-            self.wait -= self.wait / if self.calm > CALM { LESS_WHEN_CALM } else { LESS };
+            self.wait -= self.wait.mul_f64(self.wait.as_secs_f64() / LESS.as_secs_f64());
         }
     }
 }
@@ -137,7 +131,7 @@ mod tests {
         for _ in 0..300 {
             transaction(&mut pace, &mut at, MS(1));
         }
-        assert!(pace.wait < MAX / 10, "{:?}", pace.wait);
+        assert!(pace.wait < MAX / 5, "{:?}", pace.wait);
     }
 
     #[test]
