@@ -344,7 +344,7 @@ fn a_call_that_comes_after_the_end_takes_no_outcome_from_another_thread() {
         tale.story.all_acked(ms(100));
         tale.port.start(Call::Commit).unwrap();
         if fatal {
-            tale.port.fatal(&gone.clone().with_fatal(true));
+            tale.port.fatal(&gone.clone().with_fatal(true), false);
         } else {
             tale.port.stop(&gone);
         }
@@ -366,7 +366,7 @@ fn a_commit_that_succeeded_after_its_time_is_told_so_even_by_a_producer_that_end
         tale.story.pass(ms(100));
         assert_eq!((tale.port.state(), tale.committed(0)), (TransactionState::Ready, 1));
         if fatal {
-            tale.port.fatal(&gone.clone().with_fatal(true));
+            tale.port.fatal(&gone.clone().with_fatal(true), false);
         } else {
             tale.port.stop(&gone);
         }
@@ -399,5 +399,32 @@ fn offsets_that_are_repeated_after_a_timeout_are_waited_for_and_not_sent_twice()
         tale.port.start_offsets(&offsets(8), &group).unwrap();
         tale.commit(ms(400));
         assert_eq!(tale.story.world.committed_offset(GROUP, "in"), Some(8));
+    }
+}
+
+#[test]
+fn a_commit_that_is_fenced_after_an_attempt_without_answer_may_have_happened() {
+    for version in BOTH {
+        for lost in [true, false] {
+            let mut tale = Tale::new(version, |_| {});
+            tale.begin();
+            tale.story.send(0);
+            tale.story.all_acked(ms(100));
+            if lost {
+                tale.story.fault(Fault::on(ApiKey::END_TXN).drop_after());
+                tale.port.start(Call::Commit).unwrap();
+                tale.story.pass(ms(20));
+            }
+            let now = tale.story.world.now;
+            tale.story.world.cluster.fence_transaction(ID, now).unwrap();
+            if !lost {
+                tale.port.start(Call::Commit).unwrap();
+            }
+            tale.story.pass(ms(500));
+            let error = tale.port.poll(Call::Commit).expect("an outcome").expect_err("fenced");
+            assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Fenced, true), "{error:?}");
+            assert_eq!(error.may_have_been_written(), lost, "{error:?}");
+            assert_eq!(tale.committed(0), usize::from(lost));
+        }
     }
 }

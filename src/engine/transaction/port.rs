@@ -348,15 +348,15 @@ impl TransactionPort {
         self.changed.notify_all();
     }
 
-    /// The producer cannot go on.
-    pub(crate) fn fatal(&self, error: &Error) {
+    /// The producer cannot go on. `in_doubt`: the commit that is under way may have happened.
+    pub(crate) fn fatal(&self, error: &Error, in_doubt: bool) {
         let mut inner = self.inner.lock();
         if inner.state != State::Fatal {
             self.apply(&mut inner, Input::Fatal);
             inner.error = Some(error.clone());
         }
         inner.fail_jobs(error);
-        inner.answer(&Err(error.clone()));
+        inner.answer(&Err(error.clone().with_maybe_written(in_doubt)));
         drop(inner);
         self.changed.notify_all();
     }
