@@ -194,7 +194,8 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Transaction<'_, K, V> {
 ///   aborts nothing.
 /// * Else, unless [`is_fatal`](Error::is_fatal), nothing is committed: records or offsets
 ///   [failed](Self::failed_records). Dropping this aborts the transaction, and the next one may begin.
-/// * Fatal: the producer is unusable, for instance [`Fenced`](ErrorKind::Fenced). Close it.
+/// * Fatal: the producer is unusable, for instance [`Fenced`](ErrorKind::Fenced). Close it. Nothing is committed, unless
+///   [`may_have_been_written`](Error::may_have_been_written) says that an earlier attempt may have got through.
 ///
 /// A producer that was closed while it committed leaves the outcome unknown, too
 /// ([`may_have_been_written`](Error::may_have_been_written)): then only the next producer with the `transactional.id` ends
