@@ -153,7 +153,8 @@ impl<'p, K: ?Sized, V: ?Sized> Transaction<'p, K, V> {
 impl Left {
     /// After a commit that failed.
     fn after(self, error: &Error) -> Self {
-        if error.is_fatal() {
+        if error.is_fatal() || error.kind() == ErrorKind::Closed {
+            // There is nobody left to ask again.
             Self::Ended
         } else if error.requires_abort() {
             Self::Open

@@ -452,3 +452,22 @@ fn several_batches_of_a_partition_begin_the_next_transaction_and_what_is_refused
         tale.story.audit();
     }
 }
+
+#[test]
+fn a_batch_that_is_refused_for_the_sake_of_the_one_before_has_all_its_retries() {
+    let mut tale = Tale::new(2, |s| s.engine.retries = 1);
+    tale.begin();
+    tale.story.send(0);
+    tale.commit(ms(100));
+    tale.begin();
+    tale.story.fault(produce().delay(ms(20)).error_before(ErrorCode::CONCURRENT_TRANSACTIONS));
+    for _ in 0..4 {
+        tale.story.send(0);
+    }
+    tale.story.pass(ms(10));
+    // The first goes alone then, and the others meet trouble of their own.
+    tale.story.fault(produce().after(1).times(1).error_before(NO_REPLICAS));
+    tale.commit(ms(2000));
+    assert_eq!(tale.committed(0), 5);
+    tale.story.audit();
+}

@@ -122,6 +122,8 @@ struct Ongoing {
     ending: bool,
     /// An attempt to commit it has no answer that says what came of it.
     in_doubt: bool,
+    /// A request to add something to it has no answer, and may be acted upon late.
+    adds_late: bool,
     /// The coordinator has aborted it.
     ended: bool,
     /// What could not be sent any more was dropped.

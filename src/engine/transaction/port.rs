@@ -413,7 +413,7 @@ impl TransactionPort {
     }
 
     fn set_state(&self, inner: &mut MutexGuard<'_, Inner>, state: State) {
-        log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
+        // Not logged: under the lock a logger that sends would wait for itself.
         inner.state = state;
         // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
         match state {
