@@ -76,7 +76,12 @@ impl<'p> Place<'p> {
 
     /// Runs `done` with the outcome, on the callback thread.
     pub(crate) fn call_back(&self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
-        BatchCompletion::add_callback(self.batch, CallbackEntry::new(self.index, self.facts, Box::new(done)));
+        self.call_back_boxed(Box::new(done));
+    }
+
+    /// The same, of what is in a box already.
+    pub(crate) fn call_back_boxed(&self, done: Callback) {
+        BatchCompletion::add_callback(self.batch, CallbackEntry::new(self.index, self.facts, done));
     }
 
     pub(crate) fn topic_partition(&self) -> &'p TopicPartition {

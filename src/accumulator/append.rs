@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Fresh;
 use super::chunks::{Body, ChunkList};
-use super::memory::{Bound, Chunk, MemoryPool, NO_LEADER};
+use super::memory::{Ask, Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, Notice, PartitionEntry, Quick, Route, Supplies};
 use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
@@ -119,13 +119,23 @@ struct Held<'a> {
     acc: &'a RecordAccumulator,
     entry: &'a PartitionEntry,
     spare: Vec<Chunk>,
+    /// Memory on paper, for callbacks that wait in the open batch.
+    paper: Vec<Chunk>,
     fresh: Option<Fresh>,
 }
 
 impl Held<'_> {
+    /// Where what was asked for goes.
+    fn list(&mut self, ask: Ask) -> &mut Vec<Chunk> {
+        if ask.chunks == 0 { &mut self.paper } else { &mut self.spare }
+    }
+
     fn release(&mut self) {
         if self.spare.capacity() > 0 {
             self.acc.pool.give_back_list(std::mem::take(&mut self.spare), None);
+        }
+        if self.paper.capacity() > 0 {
+            self.acc.pool.give_back_list(std::mem::take(&mut self.paper), None);
         }
         if let Some(fresh) = self.fresh.take() {
             self.entry.batch_ended();
@@ -295,13 +305,15 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
-        let mut held = Held { acc: self, entry, spare: Vec::new(), fresh: None };
+        let mut held = Held { acc: self, entry, spare: Vec::new(), paper: Vec::new(), fresh: None };
+        let mut owed = 0;
         let ratio = entry.ratio();
         loop {
             let mut supplies = Supplies {
                 limits: self.limits,
                 ratio,
                 spare: &mut held.spare,
+                paper: (owed, &mut held.paper),
                 fresh: &mut held.fresh,
                 pool: &self.pool,
             };
@@ -323,14 +335,23 @@ impl RecordAccumulator {
                     return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
                 Append::NeedsChunks(chunks) => {
-                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                    if !self.supply(&mut held, Ask::from(chunks), wait, &may_leave)? {
+                        return Ok(Went::Crowded);
+                    }
+                }
+                Append::Owes(debt) => {
+                    owed = debt;
+                    // A callback may have captured more than there is.
+                    let paper = debt.min(self.pool.total());
+                    if !self.supply(&mut held, Ask { chunks: 0, paper }, wait, &may_leave)? {
                         return Ok(Went::Crowded);
                     }
                 }
                 Append::NeedsBatch { chunks, notice } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
                     self.announce(entry, notice, Wait::Never);
-                    if !self.supply(&mut held, chunks, wait, &may_leave)? {
+                    let paper = if chunks > 0 { self.batch_overhead } else { 0 };
+                    if !self.supply(&mut held, Ask { chunks, paper }, wait, &may_leave)? {
                         return Ok(Went::Crowded);
                     }
                     if held.fresh.is_none() {
@@ -374,35 +395,39 @@ impl RecordAccumulator {
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1), waited })
     }
 
-    /// Gets `chunks` more chunks. What is held goes back first: nobody waits for memory while holding some. `false`: the
+    /// Gets more chunks, or memory on paper. What is held goes back first: nobody waits for memory while holding some. `false`: the
     /// leader's share is taken and the record `may_leave`.
     fn supply(
         &self,
         held: &mut Held<'_>,
-        chunks: usize,
+        ask: Ask,
         wait: Wait<'_>,
         may_leave: impl Fn() -> bool,
     ) -> Result<bool, Error> {
-        if chunks == 0 {
+        if ask.chunks + ask.paper == 0 {
             return Ok(true);
         }
         let leader = held.entry.leader();
-        self.keep_pace(held, leader, wait);
-        match self.pool.try_take(leader, chunks, &mut held.spare) {
+        if ask.chunks > 0 {
+            self.keep_pace(held, leader, wait);
+        }
+        match self.pool.try_take(leader, ask, held.list(ask)) {
             Ok(()) => return Ok(true),
             Err(Bound::BrokerShare) if may_leave() => return Ok(false),
             Err(Bound::BufferMemory | Bound::BrokerShare | Bound::Closed) => {}
         }
-        let wanted = chunks + held.spare.len();
+        // What is on paper is for a batch that may be gone by then; chunks are not.
+        let chunks = if ask.chunks == 0 { 0 } else { ask.chunks + held.spare.len() };
+        let wanted = Ask { chunks, ..ask };
         held.release();
         let taken = match wait.deadline() {
-            None => self.pool.try_take(leader, wanted, &mut held.spare),
+            None => self.pool.try_take(leader, wanted, held.list(wanted)),
             Some(deadline) => {
                 self.metrics.buffer_waits.increment();
                 self.pressure.fetch_add(1, Ordering::SeqCst);
                 self.signals.sweep();
                 let began = clock::now();
-                let taken = self.pool.take(leader, wanted, deadline, &mut held.spare);
+                let taken = self.pool.take(leader, wanted, deadline, held.list(wanted));
                 self.pressure.fetch_sub(1, Ordering::SeqCst);
                 self.waited_for_memory(began, wait);
                 taken
@@ -420,7 +445,7 @@ impl RecordAccumulator {
     /// Lets the sender catch up. Who holds anything that others may wait for does not stop, nor does who could compress.
     #[inline]
     fn keep_pace(&self, held: &Held<'_>, leader: i32, wait: Wait<'_>) {
-        let holds = !held.spare.is_empty() || held.fresh.is_some();
+        let holds = !held.spare.is_empty() || !held.paper.is_empty() || held.fresh.is_some();
         if !self.pool.pace.is_ahead(leader) || holds || self.sealer.compresses() {
             return;
         }
@@ -490,7 +515,7 @@ pub(super) fn body_of(pool: &Arc<MemoryPool>, leader: i32, bytes: &[u8]) -> Body
     let first = chunks.pop().unwrap_or_else(|| Chunk::loose(bytes.len(), leader));
     let mut list = ChunkList::new(first, size);
     list.across(&mut chunks).put(bytes);
-    Body::new(list, bytes.len(), pool.clone())
+    Body::new(list, bytes.len(), Vec::new(), pool.clone())
 }
 
 #[cfg(test)]
@@ -504,7 +529,7 @@ mod tests {
         let rig = Rig::one(settings());
         let entry = &rig.partitions[0];
         let fresh = Some(rig.acc.fresh(entry, Waited::default()).unwrap());
-        let held = Held { acc: &rig.acc, entry, spare: Vec::new(), fresh };
+        let held = Held { acc: &rig.acc, entry, spare: Vec::new(), paper: Vec::new(), fresh };
         rig.acc.close();
         rig.acc.signals.take(&mut Pending::default());
         assert!(!rig.acc.unfinished.is_empty(), "the sender waits for it");

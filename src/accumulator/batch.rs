@@ -37,8 +37,14 @@ pub(crate) struct OpenBatch {
     max_timestamp: i64,
     /// What the batch holds at most: its limits, as the codec's past stood when it was begun.
     raw_limit: usize,
+    /// What counts against `buffer.memory` for the callbacks of its records, and up to how much of their charge.
+    paper: Vec<Chunk>,
+    paid: usize,
     life: Fresh,
 }
+
+/// Bytes of callbacks that are counted before they are there.
+const PAID_AHEAD: usize = 1024;
 
 /// How large batches may become.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +89,33 @@ impl OpenBatch {
             base_timestamp: timestamp,
             max_timestamp: timestamp,
             raw_limit: limits.raw_limit(ratio),
+            paper: Vec::new(),
+            paid: 0,
             life,
+        }
+    }
+
+    /// Whether its callbacks take more memory than is counted: before the next record enters that must be made good.
+    #[inline(always)]
+    pub(super) fn owes(&self) -> bool {
+        self.life.completion.charged() > self.paid
+    }
+
+    /// What it owes, and something ahead, so that not each record has to come for it.
+    pub(super) fn debt(&self) -> usize {
+        let charged = self.life.completion.charged();
+        charged.saturating_sub(self.paid) + (charged / 4).max(PAID_AHEAD)
+    }
+
+    /// What it owes is counted now.
+    pub(super) fn pay(&mut self, debt: usize, papers: &mut Vec<Chunk>) {
+        self.paid += debt;
+        for paper in papers.drain(..) {
+            let other = match self.paper.first_mut() {
+                Some(first) => first.merge(paper),
+                None => Some(paper),
+            };
+            self.paper.extend(other);
         }
     }
 
@@ -200,7 +232,7 @@ impl OpenBatch {
 
     pub(super) fn close(self, pool: &Arc<MemoryPool>) -> ClosedBatch {
         ClosedBatch(Batch {
-            body: Arc::new(Body::new(self.chunks, self.len, pool.clone())),
+            body: Arc::new(Body::new(self.chunks, self.len, self.paper, pool.clone())),
             raw_len: self.len,
             codec: CompressionType::None,
             records: self.count,

@@ -104,13 +104,15 @@ impl RecordSink for Across<'_> {
 pub(crate) struct Body {
     chunks: Option<ChunkList>,
     len: usize,
+    /// What the batch takes besides its bytes.
+    paper: Vec<Chunk>,
     pool: Arc<MemoryPool>,
 }
 
 impl Body {
-    pub(super) fn new(chunks: ChunkList, len: usize, pool: Arc<MemoryPool>) -> Self {
+    pub(super) fn new(chunks: ChunkList, len: usize, paper: Vec<Chunk>, pool: Arc<MemoryPool>) -> Self {
         debug_assert_eq!(chunks.slices().map(<[u8]>::len).sum::<usize>(), len);
-        Self { chunks: Some(chunks), len, pool }
+        Self { chunks: Some(chunks), len, paper, pool }
     }
 
     /// Bytes in the body.
@@ -146,6 +148,9 @@ impl Drop for Body {
         if let Some(ChunkList { full, current, .. }) = self.chunks.take() {
             self.pool.give_back_list(full, Some(current));
         }
+        if !self.paper.is_empty() {
+            self.pool.give_back_list(std::mem::take(&mut self.paper), None);
+        }
     }
 }
 
@@ -159,7 +164,7 @@ mod tests {
         let mut list = ChunkList::new(chunks.pop().unwrap(), 4);
         list.across(&mut chunks).put(bytes);
         assert!(chunks.is_empty());
-        Body::new(list, bytes.len(), pool.clone())
+        Body::new(list, bytes.len(), Vec::new(), pool.clone())
     }
 
     #[test]

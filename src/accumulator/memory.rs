@@ -18,8 +18,26 @@ pub(crate) const NO_LEADER: i32 = -1;
 /// A piece of a batch's body. `bytes.capacity()` never grows: writers stop at the pool's chunk size.
 #[derive(Debug)]
 pub(crate) struct Chunk {
+    /// Has no capacity in a chunk on paper: see [`Ask::paper`].
     pub(crate) bytes: Vec<u8>,
     leader: i32,
+    /// What it counts for.
+    charge: usize,
+}
+
+/// What is asked of the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ask {
+    pub(crate) chunks: usize,
+    /// Bytes that are counted and not lent: they are, or will be, taken elsewhere for the same batch. One of the chunks
+    /// counts for them, or where none is asked for one without bytes.
+    pub(crate) paper: usize,
+}
+
+impl From<usize> for Ask {
+    fn from(chunks: usize) -> Self {
+        Self { chunks, paper: 0 }
+    }
 }
 
 /// Which bound kept a request for memory from being met.
@@ -40,7 +58,16 @@ impl Chunk {
 
     /// A chunk that the pool did not lend.
     pub(super) fn loose(size: usize, leader: i32) -> Self {
-        Self { bytes: Vec::with_capacity(size), leader }
+        Self { bytes: Vec::with_capacity(size), leader, charge: size }
+    }
+
+    /// Adds what another chunk on paper counts for, if both are for the same leader; gives it back otherwise.
+    pub(super) fn merge(&mut self, other: Self) -> Option<Self> {
+        if self.leader != other.leader {
+            return Some(other);
+        }
+        self.charge += other.charge;
+        None
     }
 }
 
@@ -78,7 +105,7 @@ const KEEP: usize = 128;
 struct Waiter {
     ticket: u64,
     leader: i32,
-    chunks: usize,
+    ask: Ask,
     granted: Option<Vec<Chunk>>,
     wake: Arc<Condvar>,
 }
@@ -140,10 +167,16 @@ impl MemoryPool {
     }
 
     /// Moves `chunks` chunks into `into`, or says which bound forbids it. Never blocks, never overtakes a waiter.
-    pub(crate) fn try_take(&self, leader: i32, chunks: usize, into: &mut Vec<Chunk>) -> Result<(), Bound> {
+    pub(crate) fn try_take(
+        &self,
+        leader: i32,
+        ask: impl Into<Ask>,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), Bound> {
+        let ask = ask.into();
         let mut state = self.state.lock();
-        self.check(&state, leader, chunks, None)?;
-        self.lend(&mut state, leader, chunks, into);
+        self.check(&state, leader, ask, None)?;
+        self.lend(&mut state, leader, ask, into);
         Ok(())
     }
 
@@ -151,14 +184,15 @@ impl MemoryPool {
     pub(crate) fn take(
         &self,
         leader: i32,
-        chunks: usize,
+        ask: impl Into<Ask>,
         deadline: Instant,
         into: &mut Vec<Chunk>,
     ) -> Result<(), Bound> {
+        let ask = ask.into();
         let mut state = self.state.lock();
-        match self.check(&state, leader, chunks, None) {
+        match self.check(&state, leader, ask, None) {
             Ok(()) => {
-                self.lend(&mut state, leader, chunks, into);
+                self.lend(&mut state, leader, ask, into);
                 return Ok(());
             }
             Err(Bound::Closed) => return Err(Bound::Closed),
@@ -167,7 +201,7 @@ impl MemoryPool {
         let wake = state.bells.pop().unwrap_or_default();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiters.push_back(Waiter { ticket, leader, chunks, granted: None, wake: wake.clone() });
+        state.waiters.push_back(Waiter { ticket, leader, ask, granted: None, wake: wake.clone() });
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut late = false;
         let result = loop {
@@ -187,7 +221,7 @@ impl MemoryPool {
                 break Err(Bound::Closed);
             }
             if late {
-                break self.check(&state, leader, chunks, Some(ticket)).and(Err(Bound::BufferMemory));
+                break self.check(&state, leader, ask, Some(ticket)).and(Err(Bound::BufferMemory));
             }
             late = wake.wait_until(&mut state, deadline).timed_out();
         };
@@ -203,7 +237,7 @@ impl MemoryPool {
 
     /// Lends without asking, for the parts of a split batch: it must not wait for memory that only its own end frees.
     pub(crate) fn take_anyway(&self, leader: i32, chunks: usize, into: &mut Vec<Chunk>) {
-        self.lend(&mut self.state.lock(), leader, chunks, into);
+        self.lend(&mut self.state.lock(), leader, Ask::from(chunks), into);
     }
 
     /// Takes chunks back, with the list they are in.
@@ -221,12 +255,14 @@ impl MemoryPool {
     /// Hands chunks that come back to whoever waits longest and may have them.
     fn take_back(&self, state: &mut State, chunks: impl Iterator<Item = Chunk>) {
         for mut chunk in chunks {
-            state.lent = state.lent.saturating_sub(self.chunk_size);
+            state.lent = state.lent.saturating_sub(chunk.charge);
             if let Some(held) = state.held.get_mut(&chunk.leader) {
-                *held = held.saturating_sub(self.chunk_size);
+                *held = held.saturating_sub(chunk.charge);
             }
             chunk.bytes.clear();
-            if (state.spare.len() + 1) * self.chunk_size + state.lent <= self.total {
+            if chunk.bytes.capacity() >= self.chunk_size
+                && (state.spare.len() + 1) * self.chunk_size + state.lent <= self.total
+            {
                 state.spare.push(chunk.bytes);
             }
         }
@@ -243,11 +279,11 @@ impl MemoryPool {
     }
 
     /// Whether a request may be met now. `own` is the ticket of the asker if it stands in the queue itself.
-    fn check(&self, state: &State, leader: i32, chunks: usize, own: Option<u64>) -> Result<(), Bound> {
+    fn check(&self, state: &State, leader: i32, ask: Ask, own: Option<u64>) -> Result<(), Bound> {
         if state.closed {
             return Err(Bound::Closed);
         }
-        let bytes = chunks * self.chunk_size;
+        let bytes = self.bytes(ask);
         if self.over_share(state, leader, bytes) {
             return Err(Bound::BrokerShare);
         }
@@ -256,11 +292,15 @@ impl MemoryPool {
             .iter()
             .take_while(|w| Some(w.ticket) != own)
             .filter(|w| w.granted.is_none())
-            .any(|w| w.leader == leader || !self.over_share(state, w.leader, w.chunks * self.chunk_size));
+            .any(|w| w.leader == leader || !self.over_share(state, w.leader, self.bytes(w.ask)));
         if overtakes || state.lent + bytes > self.total {
             return Err(Bound::BufferMemory);
         }
         Ok(())
+    }
+
+    fn bytes(&self, ask: Ask) -> usize {
+        ask.chunks * self.chunk_size + ask.paper
     }
 
     /// A request bigger than the share itself is met once its leader holds nothing, or it would wait for ever.
@@ -269,16 +309,20 @@ impl MemoryPool {
         state.several_leaders && held > 0 && held + bytes > self.share
     }
 
-    fn lend(&self, state: &mut State, leader: i32, chunks: usize, into: &mut Vec<Chunk>) {
-        let bytes = chunks * self.chunk_size;
+    fn lend(&self, state: &mut State, leader: i32, ask: Ask, into: &mut Vec<Chunk>) {
+        let bytes = self.bytes(ask);
         state.lent += bytes;
         *state.held.entry(leader).or_insert(0) += bytes;
         if into.capacity() == 0 {
             *into = state.lists.pop().unwrap_or_default();
         }
-        for _ in 0..chunks {
+        let mut paper = ask.paper;
+        for _ in 0..ask.chunks {
             let bytes = state.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.chunk_size));
-            into.push(Chunk { bytes, leader });
+            into.push(Chunk { bytes, leader, charge: self.chunk_size + std::mem::take(&mut paper) });
+        }
+        if paper > 0 {
+            into.push(Chunk { bytes: Vec::new(), leader, charge: paper });
         }
     }
 
@@ -287,8 +331,8 @@ impl MemoryPool {
     fn grant(&self, state: &mut State) {
         let mut at = 0;
         while let Some(waiter) = state.waiters.get(at) {
-            let (leader, chunks, open) = (waiter.leader, waiter.chunks, waiter.granted.is_none());
-            let bytes = chunks * self.chunk_size;
+            let (leader, ask, open) = (waiter.leader, waiter.ask, waiter.granted.is_none());
+            let bytes = self.bytes(ask);
             let earlier_of_same_leader =
                 state.waiters.iter().take(at).any(|w| w.leader == leader && w.granted.is_none());
             if open && !earlier_of_same_leader && !self.over_share(state, leader, bytes) {
@@ -296,7 +340,7 @@ impl MemoryPool {
                     return;
                 }
                 let mut granted = Vec::new();
-                self.lend(state, leader, chunks, &mut granted);
+                self.lend(state, leader, ask, &mut granted);
                 if let Some(waiter) = state.waiters.get_mut(at) {
                     waiter.granted = Some(granted);
                     waiter.wake.notify_one();
@@ -349,6 +393,28 @@ mod tests {
         assert_eq!(chunks[3].bytes.as_ptr(), address);
         pool.give_back(chunks.into_iter());
         assert_eq!(pool.available(), 40);
+    }
+
+    #[test]
+    fn what_is_on_paper_counts_and_is_not_lent() {
+        let pool = MemoryPool::new(40, 10, 1.0);
+        let (mut chunks, mut paper) = (Vec::new(), Vec::new());
+        pool.try_take(1, 2, &mut chunks).unwrap();
+        pool.try_take(1, Ask { chunks: 0, paper: 15 }, &mut paper).unwrap();
+        assert_eq!((pool.available(), paper.len(), paper[0].bytes.capacity()), (5, 1, 0));
+        assert_eq!(pool.try_take(1, 1, &mut chunks), Err(Bound::BufferMemory));
+        let mut more = Vec::new();
+        pool.try_take(1, Ask { chunks: 0, paper: 5 }, &mut more).unwrap();
+        assert!(paper[0].merge(more.remove(0)).is_none());
+        pool.give_back(paper.into_iter());
+        assert_eq!(pool.available(), 20);
+        pool.give_back(chunks.drain(..));
+        pool.try_take(1, Ask { chunks: 2, paper: 7 }, &mut chunks).unwrap();
+        assert_eq!((pool.available(), chunks.len()), (13, 2));
+        pool.give_back(chunks.into_iter());
+        assert_eq!(pool.available(), 40);
+        pool.try_take(1, 4, &mut more).unwrap();
+        assert!(more.iter().all(|chunk| chunk.bytes.capacity() == 10), "paper is not lent later");
     }
 
     #[test]

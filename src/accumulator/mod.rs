@@ -61,6 +61,10 @@ pub(crate) struct Settings {
 const CHUNK_SIZE: usize = 16 * 1024;
 /// The smallest chunk: less would cost more in lists than it saves in bytes.
 const MIN_CHUNK_SIZE: usize = 256;
+/// What a batch takes besides its bytes: its completion, its places in queues and in a request, and what allocators add.
+const BATCH_OVERHEAD: usize = 1024;
+/// In larger chunks it is lost in the 16 MiB that there may be beyond `buffer.memory`.
+const OVERHEAD_COUNTS_BELOW: usize = 4096;
 /// With a codec a batch may hold this many times `batch.size` before compression.
 const RAW_CAP: usize = 4;
 
@@ -85,6 +89,8 @@ pub(crate) struct RecordAccumulator {
     settings: Settings,
     limits: SizeLimits,
     longest_record: usize,
+    /// What counts against `buffer.memory` for a batch besides its bytes and its callbacks.
+    batch_overhead: usize,
     pool: Arc<MemoryPool>,
     pub(crate) signals: Signals,
     pub(crate) unfinished: Unfinished,
@@ -123,6 +129,9 @@ impl RecordAccumulator {
         static NEXT_ID: ProcessCounter = ProcessCounter::new(1);
         let chunk_size =
             settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
+        // One batch of one chunk must always fit.
+        let room = settings.buffer_memory.saturating_sub(chunk_size);
+        let batch_overhead = if chunk_size < OVERHEAD_COUNTS_BELOW { BATCH_OVERHEAD.min(room) } else { 0 };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let raw_cap = if settings.compression.codec() == CompressionType::None {
             settings.batch_size
@@ -135,7 +144,8 @@ impl RecordAccumulator {
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
-            longest_record: settings.buffer_memory / chunk_size * chunk_size,
+            longest_record: settings.buffer_memory.saturating_sub(batch_overhead) / chunk_size * chunk_size,
+            batch_overhead,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
             signals: Signals::new(gather(&settings)),
             unfinished: Unfinished::default(),

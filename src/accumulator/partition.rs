@@ -155,6 +155,8 @@ pub(super) enum Append {
     },
     /// Come back with this many more chunks.
     NeedsChunks(usize),
+    /// Come back when so many bytes more are counted for the callbacks that wait in the open batch.
+    Owes(usize),
     /// The open batch was full and is closed now, one of so many; a record without a key goes elsewhere.
     Switch(usize),
     Closed,
@@ -177,6 +179,8 @@ pub(super) struct Supplies<'s> {
     /// Compressed size by raw size, with a margin; 1 without a codec.
     pub(super) ratio: f32,
     pub(super) spare: &'s mut Vec<Chunk>,
+    /// What was asked for because of [`Append::Owes`], and what came.
+    pub(super) paper: (usize, &'s mut Vec<Chunk>),
     pub(super) fresh: &'s mut Option<Fresh>,
     pub(super) pool: &'s Arc<MemoryPool>,
 }
@@ -230,7 +234,7 @@ impl PartitionQueue {
         let (false, Some(open)) = (self.closed, &mut self.open) else { return Quick::No };
         let placed = open.place(record, facts.timestamp);
         let len = placed.encoded_len();
-        if !open.is_roomy_for(len) {
+        if !open.is_roomy_for(len) || open.owes() {
             return Quick::No;
         }
         let index = open.push_roomy(placed, len, facts.timestamp);
@@ -268,7 +272,13 @@ impl PartitionQueue {
             return Append::Closed;
         }
         let mut notice = Notice::Nothing;
-        if let Some(open) = &self.open {
+        if let Some(open) = &mut self.open {
+            if open.owes() {
+                if s.paper.1.is_empty() {
+                    return Append::Owes(open.debt());
+                }
+                open.pay(s.paper.0, s.paper.1);
+            }
             let placed = open.place(record, timestamp);
             let len = placed.encoded_len();
             match open.fit(len, s.spare.len()) {

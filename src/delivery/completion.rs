@@ -57,6 +57,15 @@ impl CallbackEntry {
     pub(crate) fn new(index: u32, facts: RecordFacts, done: Callback) -> Self {
         Self { index, facts, done }
     }
+
+    /// Bytes that it takes: its place in a list that grows by doubling, and the box as allocators round it.
+    fn charge(&self) -> usize {
+        let boxed = match size_of_val(&*self.done) {
+            0 => 0,
+            size => (size + 8).next_multiple_of(16).max(32),
+        };
+        2 * size_of::<Self>() + boxed
+    }
 }
 
 /// Callbacks whose batch has ended, on their way to the callback thread.
@@ -205,6 +214,8 @@ pub(crate) struct BatchCompletion {
     next_seat: AtomicUsize,
     /// Never the same for two batches, and never 0.
     serial: u64,
+    /// Bytes that callbacks take which wait here. Written under the lock of the waiters; looked at as records enter.
+    charged: AtomicUsize,
     topic_partition: TopicPartition,
     partition_id: u32,
     owner: OwnerRef,
@@ -217,6 +228,7 @@ impl BatchCompletion {
             seats: Default::default(),
             next_seat: AtomicUsize::new(0),
             serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+            charged: AtomicUsize::new(0),
             outcome: OnceLock::new(),
             parts: OnceLock::new(),
             waiters: Mutex::new(Waiters::default()),
@@ -290,6 +302,12 @@ impl BatchCompletion {
         }
     }
 
+    /// Bytes that the callbacks of its records take, all there were so far.
+    #[inline(always)]
+    pub(crate) fn charged(&self) -> usize {
+        self.charged.load(Ordering::Relaxed)
+    }
+
     #[inline]
     pub(super) fn serial(&self) -> u64 {
         self.serial
@@ -349,7 +367,9 @@ impl BatchCompletion {
         waiters.handed_over = entries.is_empty();
         drop(waiters);
         // Threads append in order but may register callbacks out of it.
-        entries.sort_by_key(|entry| entry.index);
+        if !entries.is_sorted_by_key(|entry| entry.index) {
+            entries.sort_by_key(|entry| entry.index);
+        }
         (!entries.is_empty()).then(|| PendingCallbacks { batch: self.clone(), entries })
     }
 
@@ -425,6 +445,7 @@ impl BatchCompletion {
             return part.add_callback(CallbackEntry { index, ..entry });
         }
         if !waiters.handed_over {
+            self.charged.store(self.charged.load(Ordering::Relaxed) + entry.charge(), Ordering::Relaxed);
             waiters.callbacks.push(entry);
             return;
         }

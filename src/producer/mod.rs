@@ -234,7 +234,14 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Producer<K, V> for KafkaProducer<
         Self::try_send(self, record)
     }
     fn send_with_boxed(&self, record: ProducerRecord<'_, K, V>, done: Callback) -> Result<(), Error> {
-        self.send_with(record, done)
+        let mut done = Some(done);
+        let handle = self.send_within(record, self.max_block, |place| {
+            if let Some(done) = done.take() {
+                place.call_back_boxed(done);
+            }
+        })?;
+        handle.leave_to_callback();
+        Ok(())
     }
     fn flush(&self) -> Result<(), Error> {
         Self::flush(self)

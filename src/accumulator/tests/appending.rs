@@ -127,7 +127,8 @@ fn big_batches_over_a_thousand_partitions_take_chunks_as_they_fill() {
 
 #[test]
 fn full_memory_is_told_apart_from_a_leaders_share() {
-    let rig = Rig::new(Settings { buffer_memory: 4096, ..settings() }, &[Some(1), Some(2)]);
+    // Four batches, and what they take besides.
+    let rig = Rig::new(Settings { buffer_memory: 8192, ..settings() }, &[Some(1), Some(2)]);
     rig.acc.set_several_leaders(true);
     let put = |at: usize| rig.append(Target::Partition(at), &[0; 900], Wait::Never);
     let mut handles = vec![put(0).unwrap(), put(0).unwrap()];
@@ -138,7 +139,7 @@ fn full_memory_is_told_apart_from_a_leaders_share() {
     handles.push(put(1).unwrap());
     rig.acc.set_several_leaders(false);
     let error = put(1).unwrap_err();
-    assert!(error.to_string().contains("buffer.memory (4096 bytes) is taken"), "{error}");
+    assert!(error.to_string().contains("buffer.memory (8192 bytes) is taken"), "{error}");
     rig.finish();
     assert!(handles.iter().all(DeliveryFuture::is_done));
     rig.assert_clean();
@@ -257,7 +258,7 @@ fn a_record_with_a_partition_never_moves_the_sticky_choice() {
 
 #[test]
 fn records_that_may_go_anywhere_leave_a_leader_whose_share_is_taken() {
-    let rig = Rig::new(Settings { buffer_memory: 16 << 10, ..settings() }, &[Some(1), Some(1), Some(2)]);
+    let rig = Rig::new(Settings { buffer_memory: 32 << 10, ..settings() }, &[Some(1), Some(1), Some(2)]);
     rig.acc.set_several_leaders(true);
     // Nothing is sent, as where brokers do not answer. Leader 1 fills its half, then leader 2 its own.
     let mut entered = 0;
@@ -270,6 +271,66 @@ fn records_that_may_go_anywhere_leave_a_leader_whose_share_is_taken() {
     };
     assert_eq!(error.kind(), ErrorKind::BufferExhausted);
     assert_eq!(entered, 16, "both shares were used: {error}");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn callbacks_count_against_memory_until_they_have_run() {
+    let rig = Rig::one(Settings { batch_size: 16 << 10, ..settings() });
+    rig.acc.set_callback_sink(Box::new(|callbacks, body| {
+        callbacks.run_each(|done, result| done(result));
+        drop(body);
+    }));
+    let free = || rig.acc.pool.available();
+    let all = free();
+    rig.put(1).detach();
+    let without = free();
+    assert_eq!(all - without, 16 << 10, "the batch's one chunk");
+    for _ in 0..500 {
+        let captured = [0u8; 100];
+        rig.put(1).on_complete(move |_| {
+            std::hint::black_box(captured);
+        });
+    }
+    let taken = without - free();
+    assert!((100_000..150_000).contains(&taken), "500 of 48 bytes, twice, and a box of 100: {taken}");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn a_batch_whose_callbacks_find_no_memory_makes_the_next_record_wait() {
+    let rig = Rig::one(Settings { batch_size: 4096, buffer_memory: 6000, ..settings() });
+    let mut entered = 0;
+    let error = loop {
+        match rig.append(Target::Partition(0), &[1], Wait::Never) {
+            Ok(handle) => handle.on_complete(|_| {}),
+            Err(error) => break error,
+        }
+        entered += 1;
+    };
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    assert!((5..30).contains(&entered), "{entered}");
+    let batch = rig.take().unwrap();
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.put(1).detach();
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn what_a_callback_has_captured_may_be_more_than_all_memory() {
+    let rig = Rig::one(Settings { batch_size: 4096, buffer_memory: 8192, ..settings() });
+    let captured = [0u8; 20_000];
+    rig.put(1).on_complete(move |_| {
+        std::hint::black_box(captured);
+    });
+    let error = rig.append(Target::Partition(0), &[1], Wait::Never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BufferExhausted);
+    rig.finish();
+    rig.put(1).detach();
     rig.finish();
     rig.assert_clean();
 }
