@@ -24,7 +24,7 @@ mod send_all;
 
 pub(crate) use completion::{
     BatchCompletion, BatchOwner, CallbackEntry, Outcome, OwnerRef, PendingCallbacks, SplitPart,
-    enter_callback_thread, on_callback_thread, run_callback,
+    enter_callback_thread, enter_sender_thread, on_own_thread, on_sender_thread, run_callback,
 };
 pub use send_all::{SendAll, SendAllError};
 
@@ -189,10 +189,11 @@ impl DeliveryFuture {
             if let Some(outcome) = batch.outcome() {
                 return Some(self.see(&batch, index, outcome));
             }
-            if batch.owned_by_this_callback_thread() {
+            if batch.owned_by_this_thread() {
                 let error = Error::new(
                     ErrorKind::Misuse,
-                    "get() on a pending handle inside a callback would wait for itself; use on_complete()",
+                    "get() on a pending handle inside a callback, or a logger on the producer's own thread, would wait for \
+                     itself; use on_complete()",
                 );
                 // Nothing is known of the record, so nothing may be promised.
                 return Some(Err(error.with_maybe_written(true)));

@@ -317,6 +317,8 @@ impl RecordAccumulator {
             drop(queue);
             match result {
                 Append::Done { completion, index, notice, switch } => {
+                    // Before a codec's complaint can reach a logger that flushes: a batch that is not used is not waited for.
+                    held.release();
                     self.announce(entry, notice, wait);
                     return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
@@ -336,6 +338,7 @@ impl RecordAccumulator {
                     }
                 }
                 Append::Switch(waiting) => {
+                    held.release();
                     self.announce(entry, Notice::Closed(waiting, None), wait);
                     return Ok(Went::Full);
                 }
@@ -384,6 +387,7 @@ impl RecordAccumulator {
             return Ok(true);
         }
         let leader = held.entry.leader();
+        self.keep_pace(held, leader, wait);
         match self.pool.try_take(leader, chunks, &mut held.spare) {
             Ok(()) => return Ok(true),
             Err(Bound::BrokerShare) if may_leave() => return Ok(false),
@@ -407,6 +411,18 @@ impl RecordAccumulator {
             }
         };
         taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
+    }
+
+    /// Lets the sender catch up. Who holds anything that others may wait for does not stop, nor does who could compress.
+    #[inline]
+    fn keep_pace(&self, held: &Held<'_>, leader: i32, wait: Wait<'_>) {
+        let holds = !held.spare.is_empty() || held.fresh.is_some();
+        if !self.pool.pace.is_ahead(leader) || holds || self.sealer.compresses() {
+            return;
+        }
+        if let Some(deadline) = wait.deadline() {
+            self.pool.pace.stop(leader, deadline);
+        }
     }
 
     fn no_memory(&self, bound: Bound, entry: &PartitionEntry, wait: Wait<'_>) -> Error {
@@ -441,7 +457,7 @@ impl RecordAccumulator {
                     entry.queue.lock().put_sealed(place, sealed);
                 }
                 Err((batch, error)) => {
-                    entry.queue.lock().forget_sealing(place);
+                    entry.queue.lock().forget_sealing(place, &batch, &self.pool);
                     self.fail(entry, &batch, error);
                 }
             }

@@ -3,7 +3,7 @@
 //! Written by one application thread at a time under its partition's lock, immutable once closed; must not know what
 //! the bytes mean.
 
-use super::memory::{Chunk, MemoryPool};
+use super::memory::{Chunk, MemoryPool, NO_LEADER};
 use crate::protocol::record::RecordSink;
 use crate::sync::Arc;
 
@@ -116,6 +116,11 @@ impl Body {
     /// Bytes in the body.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Who led the partition when its first chunk was taken; the same for as long as the body lives.
+    pub(super) fn leader(&self) -> i32 {
+        self.chunks.as_ref().map_or(NO_LEADER, |list| list.full.first().unwrap_or(&list.current).leader())
     }
 
     /// The body's pieces in order, none empty but perhaps the last.

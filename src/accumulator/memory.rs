@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use super::pace::Pace;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex};
 
@@ -33,6 +34,10 @@ pub(crate) enum Bound {
 }
 
 impl Chunk {
+    pub(super) fn leader(&self) -> i32 {
+        self.leader
+    }
+
     /// A chunk that the pool did not lend.
     pub(super) fn loose(size: usize, leader: i32) -> Self {
         Self { bytes: Vec::with_capacity(size), leader }
@@ -47,6 +52,8 @@ pub(crate) struct MemoryPool {
     waiting: AtomicUsize,
     /// A copy of `State::several_leaders`, read without the lock.
     several_leaders: AtomicBool,
+    /// Asked before memory is taken by whoever may wait.
+    pub(super) pace: Pace,
     state: Mutex<State>,
 }
 
@@ -85,6 +92,7 @@ impl MemoryPool {
             share,
             waiting: AtomicUsize::new(0),
             several_leaders: AtomicBool::new(false),
+            pace: Pace::new(),
             state: Mutex::new(State {
                 lent: 0,
                 spare: Vec::new(),

@@ -12,6 +12,7 @@ mod batch;
 mod cache;
 mod chunks;
 mod memory;
+mod pace;
 mod partition;
 mod seal;
 mod signals;

@@ -355,7 +355,9 @@ impl PartitionQueue {
     #[cold]
     pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>) {
         if let Some(open) = self.open.take() {
-            self.slots.push_back(Slot::Closed(open.close(pool)));
+            let batch = open.close(pool);
+            pool.pace.queued(batch.get().body.leader(), batch.get().raw_len);
+            self.slots.push_back(Slot::Closed(batch));
         }
     }
 
@@ -421,9 +423,16 @@ impl PartitionQueue {
         if self.slots.is_empty() {
             self.close_open(pool);
         }
+        let left = |batch: &Batch| pool.pace.left(batch.body.leader(), batch.raw_len);
         match self.slots.pop_front()? {
-            Slot::Closed(batch) => Some(Err(batch)),
-            Slot::Sealed(batch) => Some(Ok(batch)),
+            Slot::Closed(batch) => {
+                left(batch.get());
+                Some(Err(batch))
+            }
+            Slot::Sealed(batch) => {
+                left(&batch);
+                Some(Ok(batch))
+            }
             sealing @ Slot::Sealing(_) => {
                 self.slots.push_front(sealing);
                 None
@@ -453,7 +462,8 @@ impl PartitionQueue {
     }
 
     /// Gives up the place of a batch whose compression panicked.
-    pub(super) fn forget_sealing(&mut self, place: Marker) {
+    pub(super) fn forget_sealing(&mut self, place: Marker, batch: &Batch, pool: &MemoryPool) {
+        pool.pace.left(batch.body.leader(), batch.raw_len);
         self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
     }
 

@@ -15,7 +15,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock};
 
 /// Brokers that share a place are taken for one: then a full batch may wait out its linger.
-const PLACES: usize = 64;
+pub(super) const PLACES: usize = 64;
 
 /// What a broker has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Signals {
     }
 }
 
-fn place(broker: i32) -> usize {
+pub(super) fn place(broker: i32) -> usize {
     broker.rem_euclid(PLACES as i32) as usize
 }
 

@@ -176,6 +176,18 @@ impl Seat {
     }
 }
 
+/// Whether a dropped handle was counted in its thread's seat.
+#[derive(Clone, Copy)]
+pub(super) enum Counted {
+    Yes,
+    /// Yes, but whoever ended the batch meanwhile may have read the count before: see [`BatchCompletion::check_seat`].
+    Late {
+        seat: usize,
+    },
+    /// There is no seat, or the batch has changed.
+    No,
+}
+
 /// Set once, by [`complete`](Self::complete) or [`split`](Self::split); the first outcome stays.
 pub(crate) struct BatchCompletion {
     outcome: OnceLock<Outcome>,
@@ -293,21 +305,22 @@ impl BatchCompletion {
         self.next_seat.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts a handle that was dropped unseen, on the thread that has this seat. `false` where it cannot be counted
-    /// this way: no seat, or the batch has changed.
+    /// Counts a handle that was dropped unseen, on the thread that has this seat.
     #[inline(always)]
-    pub(super) fn count_unseen(&self, seat: usize) -> bool {
+    pub(super) fn count_unseen(&self, seat: usize) -> Counted {
         match self.seats.get(seat) {
             Some(own) if !self.has_changed() => {
                 own.dropped.store(own.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-                // Whoever ended the batch meanwhile may have read the count before this.
-                if self.has_changed() {
-                    self.check_seat(seat);
-                }
-                true
+                if self.has_changed() { Counted::Late { seat } } else { Counted::Yes }
             }
-            _ => false,
+            _ => Counted::No,
         }
+    }
+
+    /// As where a processor held the count of a dropped handle back until the end of the batch had passed.
+    #[cfg(test)]
+    pub(super) fn count_too_late(&self, seat: usize) {
+        self.seats[seat].dropped.fetch_add(1, Ordering::SeqCst);
     }
 
     #[inline(always)]
@@ -487,8 +500,8 @@ impl BatchCompletion {
         }
     }
 
-    pub(crate) fn owned_by_this_callback_thread(&self) -> bool {
-        on_callback_thread(self.owner.id)
+    pub(crate) fn owned_by_this_thread(&self) -> bool {
+        on_own_thread(self.owner.id)
     }
 }
 
@@ -502,17 +515,30 @@ impl std::fmt::Debug for BatchCompletion {
 }
 
 crate::sync::thread_local! {
-    /// The producer whose callbacks this thread runs.
-    static CALLBACKS_OF: Cell<Option<u64>> = const { Cell::new(None) };
+    /// The producer that this thread works for.
+    static WORKS_FOR: Cell<Option<u64>> = const { Cell::new(None) };
+    static IS_SENDER: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Marks the current thread as the callback thread of producer `id`.
 pub(crate) fn enter_callback_thread(id: u64) {
-    CALLBACKS_OF.with(|of| of.set(Some(id)));
+    WORKS_FOR.with(|of| of.set(Some(id)));
 }
 
-/// Whether the current thread runs the callbacks of producer `id`.
+/// Marks the current thread as the sender of producer `id`. It calls no user code but the program's logger, and runs
+/// the callbacks that come too late for their own thread.
+pub(crate) fn enter_sender_thread(id: u64) {
+    enter_callback_thread(id);
+    IS_SENDER.with(|is| is.set(true));
+}
+
+/// Whether the current thread is one of producer `id`'s own: nothing may wait for the producer here.
 #[inline]
-pub(crate) fn on_callback_thread(id: u64) -> bool {
-    CALLBACKS_OF.with(Cell::get) == Some(id)
+pub(crate) fn on_own_thread(id: u64) -> bool {
+    WORKS_FOR.with(Cell::get) == Some(id)
+}
+
+/// Whether the current thread is the sender of producer `id`.
+pub(crate) fn on_sender_thread(id: u64) -> bool {
+    on_own_thread(id) && IS_SENDER.with(Cell::get)
 }

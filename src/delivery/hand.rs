@@ -5,16 +5,21 @@
 //! of each partition, lends it to the next handle and takes it back with it; and it counts unseen handles in a seat
 //! of the batch that no other thread writes to.
 //!
+//! A failure that nobody saw is logged, and a logger may send through this very producer. So nothing is reported while a
+//! handle is made, which happens under the partition's lock, nor while a slot is being changed.
+//!
 //! Thread-local, no lock. A batch that has ended stays in memory as long as threads keep such references, at most one
 //! for each slot, without what its producer owns.
 
 use std::cell::Cell;
 
 use super::BatchCompletion;
+use super::completion::Counted;
 use crate::sync::Arc;
 
-/// Partitions that share a slot take it from one another.
-const SLOTS: usize = 64;
+/// Partitions that share a slot take it from one another, which costs each record three times as much. So there are
+/// enough for most programs; a thread that never sends has none of their 24 KiB in memory.
+const SLOTS: usize = 1024;
 
 #[derive(Default)]
 struct Hand {
@@ -37,55 +42,80 @@ fn slot(batch: &BatchCompletion) -> usize {
     batch.partition_id() as usize % SLOTS
 }
 
-/// A reference for a handle.
+/// A reference for a handle. May be called under a lock: it reports nothing, and so calls nobody.
 #[inline(always)]
 pub(super) fn reference(batch: &Arc<BatchCompletion>) -> Arc<BatchCompletion> {
     let kept = HANDS.try_with(|hands| {
         let hand = &hands[slot(batch)];
-        if hand.serial.get() != batch.serial() {
-            hand.turn_to(batch);
-        }
-        hand.spare.take()
+        if hand.serial.get() == batch.serial() { hand.spare.take() } else { None }
     });
     kept.ok().flatten().unwrap_or_else(|| batch.clone())
 }
 
-/// Takes a handle's reference back. `unseen`: nobody looked through the handle of record `index`.
+/// Takes a handle's reference back. `unseen`: nobody looked through the handle of record `index`. Not under a lock: what
+/// is found to have failed unseen is reported here, and whoever hears of it may send.
 #[inline(always)]
-pub(super) fn take_back(batch: Arc<BatchCompletion>, index: u32, mut unseen: bool) {
+pub(super) fn take_back(batch: Arc<BatchCompletion>, index: u32, unseen: bool) {
     let mut batch = Some(batch);
+    let mut counted = Counted::No;
     let _ = HANDS.try_with(|hands| {
         let Some(own) = &batch else { return };
         let hand = &hands[slot(own)];
         if hand.serial.get() == own.serial() {
-            unseen = unseen && !own.count_unseen(hand.seat.get());
-            if !unseen {
+            counted = if unseen { own.count_unseen(hand.seat.get()) } else { Counted::Yes };
+            if matches!(counted, Counted::Yes) {
                 hand.spare.set(batch.take());
             }
         }
     });
-    if let Some(batch) = batch.filter(|_| unseen) {
-        batch.dropped_unseen(index);
+    if let Some(batch) = batch {
+        take_back_slowly(batch, index, unseen, counted);
     }
 }
 
-impl Hand {
-    #[cold]
-    fn turn_to(&self, batch: &BatchCompletion) {
-        self.leave();
-        self.serial.set(batch.serial());
-        self.seat.set(batch.claim_seat());
+#[cold]
+fn take_back_slowly(batch: Arc<BatchCompletion>, index: u32, unseen: bool, counted: Counted) {
+    // Reports come when no slot is half changed: a logger that sends comes through here again.
+    match counted {
+        Counted::Late { seat } => batch.check_seat(seat),
+        Counted::No if unseen => batch.dropped_unseen(index),
+        Counted::No | Counted::Yes => {}
     }
+    // A thread keeps the newest batch that it has to do with; handles of older ones pass by.
+    let turned = HANDS.try_with(|hands| {
+        let hand = &hands[slot(&batch)];
+        (batch.serial() > hand.serial.get()).then(|| hand.turn_to(batch))
+    });
+    if let Ok(Some(left)) = turned {
+        left.check();
+    }
+}
 
-    fn leave(&self) {
-        if let Some(old) = self.spare.take() {
-            old.check_seat(self.seat.get());
+/// What a thread leaves behind as it turns to another batch.
+struct Left {
+    seat: usize,
+    batch: Option<Arc<BatchCompletion>>,
+}
+
+impl Left {
+    fn check(self) {
+        if let Some(batch) = self.batch {
+            batch.check_seat(self.seat);
         }
     }
 }
 
+impl Hand {
+    fn turn_to(&self, batch: Arc<BatchCompletion>) -> Left {
+        self.serial.set(batch.serial());
+        let seat = self.seat.replace(batch.claim_seat());
+        Left { seat, batch: self.spare.replace(Some(batch)) }
+    }
+}
+
+/// The thread ends.
 impl Drop for Hand {
     fn drop(&mut self) {
-        self.leave();
+        Left { seat: self.seat.get(), batch: self.spare.take() }.check();
     }
 }

@@ -8,6 +8,8 @@ pub(super) struct Owner {
     pub(super) hurried: Mutex<Vec<u32>>,
     pub(super) late: Mutex<Vec<PendingCallbacks>>,
     pub(super) unseen: Mutex<u32>,
+    /// What a logger does that hears of a failure nobody saw.
+    pub(super) logger: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl BatchOwner for Owner {
@@ -19,6 +21,10 @@ impl BatchOwner for Owner {
     }
     fn failed_unseen(&self, _: &TopicPartition, _: &Error, records: u32) {
         *self.unseen.lock() += records;
+        let logger = self.logger.lock().take();
+        if let Some(logger) = logger {
+            logger();
+        }
     }
 }
 
@@ -211,6 +217,39 @@ fn a_split_batch_has_no_outcome_of_its_own_and_keeps_count_of_unseen_records() {
     assert_eq!(*owner.unseen.lock(), 2);
     drop(DeliveryFuture::new(&parent, 3, FACTS));
     assert_eq!(*owner.unseen.lock(), 3);
+}
+
+/// A handle is made under its partition's lock.
+#[test]
+fn making_a_handle_reports_nothing_whatever_the_thread_left_behind() {
+    let (owner, old) = batch();
+    drop(DeliveryFuture::new(&old, 0, FACTS));
+    drop(DeliveryFuture::new(&old, 1, FACTS));
+    end(&old, failed());
+    assert_eq!(*owner.unseen.lock(), 2);
+    old.count_too_late(0);
+    let (_, new) = batch();
+    let handle = DeliveryFuture::new(&new, 0, FACTS);
+    assert_eq!(*owner.unseen.lock(), 2, "under the lock");
+    drop(handle);
+    assert_eq!(*owner.unseen.lock(), 3, "behind it");
+}
+
+#[test]
+fn a_logger_may_send_while_a_thread_turns_to_another_batch() {
+    let (owner, old) = batch();
+    let ((_, new), (_, newest)) = (batch(), batch());
+    drop(DeliveryFuture::new(&old, 0, FACTS));
+    end(&old, failed());
+    let sent = newest.clone();
+    let logger = move || (0..3).for_each(|index| DeliveryFuture::new(&sent, index, FACTS).detach());
+    *owner.logger.lock() = Some(Box::new(logger));
+    old.count_too_late(0);
+    for batch in [&new, &old, &newest, &new, &old] {
+        let handle = DeliveryFuture::new(batch, 5, FACTS);
+        assert!(Arc::ptr_eq(handle.batch(), batch), "each handle has its own batch");
+    }
+    assert!(owner.logger.lock().is_none(), "it was called");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::status::Status;
 use super::wait::{Readiness, Waker, sleep_time, wait};
 use crate::accumulator::RecordAccumulator;
 use crate::clock;
+use crate::delivery::enter_sender_thread;
 use crate::engine::{Action, ConnId, Engine, Frame};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Event, nanos};
@@ -93,6 +94,8 @@ pub(crate) fn start(
 
 /// Runs the sender; if it dies, the producer fails loudly and nobody is left waiting.
 fn guarded(sender: Sender, acc: &Arc<RecordAccumulator>, status: &Status) {
+    // The program's logger runs here, and may send.
+    enter_sender_thread(acc.id);
     // Unwinding drops the engine, and each batch it held fails its records as it goes.
     let died = catch_unwind(AssertUnwindSafe(|| sender.run())).is_err();
     acc.metrics.all_closed();

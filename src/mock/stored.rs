@@ -6,6 +6,7 @@
 use super::coordinator::Identity;
 use super::log::{AppendRules, MAX_DECOMPRESSED};
 use super::producer_state::Stamp;
+use crate::protocol::record::checksum;
 use crate::protocol::record::{
     BatchAttributes, BatchHeader, CompressionType, ProducerStamp, RecordBatchView, TimestampType,
 };
@@ -91,7 +92,7 @@ impl StoredBatch {
                 *low |= LOG_APPEND_TIME_BIT;
             }
             overwrite(&mut bytes, MAX_TIMESTAMP_AT, &now.to_be_bytes());
-            let crc = crc32c::crc32c(bytes.get(ATTRIBUTES_AT..).unwrap_or_default());
+            let crc = checksum::crc32c(bytes.get(ATTRIBUTES_AT..).unwrap_or_default(), []);
             overwrite(&mut bytes, CRC_AT, &crc.to_be_bytes());
         }
         Self { base_offset, last_offset: base_offset + records - 1, bytes }

@@ -1,7 +1,7 @@
 //! Waiting for everything, dropping everything, and the end: `connect`, `flush`, `purge`, `close`, `Drop`.
 //!
 //! Runs on application threads. Every wait has a deadline, and none of these may be called where it would wait for
-//! itself: on the callback thread.
+//! itself: on the producer's own threads, in a callback or in the program's logger.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crossbeam_channel::RecvTimeoutError;
 use super::KafkaProducer;
 use crate::accumulator::{Budget, Wait, closed_error};
 use crate::clock;
-use crate::delivery::on_callback_thread;
+use crate::delivery::{on_own_thread, on_sender_thread};
 use crate::driver::{Command, Status};
 use crate::error::{Error, ErrorKind, panic_text};
 use crate::partitioner::{PartitionInfo, TypedPartitioner};
@@ -49,7 +49,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// The name is illegal, the broker refuses it, or the partitions were not known in time.
     pub fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>, Error> {
         let budget = Budget::new(self.max_block);
-        let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
+        let wait = if on_own_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
         self.known_partitions(topic, wait)
     }
 
@@ -96,6 +96,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// # Errors
     /// The producer is closed, or the sender thread does not answer.
     pub fn purge(&self) -> Result<(), Error> {
+        if on_sender_thread(self.acc.id) {
+            return self.refuse_in_callback("purge()");
+        }
         let (done, purged) = crossbeam_channel::bounded(1);
         if self.acc.is_closed() || !self.sender.command(Command::Purge { done }) {
             return Err(closed_error());
@@ -170,11 +173,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     pub(super) fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
-        if !on_callback_thread(self.acc.id) {
+        if !on_own_thread(self.acc.id) {
             return Ok(());
         }
-        let message =
-            format!("{what} inside a callback would wait for the callback itself; call it on another thread");
+        let message = format!(
+            "{what} inside a callback, or a logger on the producer's own thread, would wait for itself; call it on another thread"
+        );
         Err(Error::new(ErrorKind::Misuse, message))
     }
 
@@ -203,7 +207,7 @@ pub(super) fn close_all<K: ?Sized, V: ?Sized>(
 /// their own.
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Drop for KafkaProducer<K, V> {
     fn drop(&mut self) {
-        if on_callback_thread(self.acc.id) {
+        if on_own_thread(self.acc.id) {
             self.acc.close();
             let deadline = clock::deadline(clock::now(), self.drop_timeout);
             self.sender.command(Command::Close { deadline });

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::accumulator::{Budget, RecordAccumulator, Wait};
 use crate::api::{Producer, send_each};
 use crate::config::ProducerConfig;
-use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_callback_thread};
+use crate::delivery::{Callback, DeliveryFuture, Place, SendAll, SendAllError, on_own_thread};
 use crate::driver::{Callbacks, Monitor, SenderHandle, Status};
 use crate::engine::TransactionPort;
 use crate::error::Error;
@@ -139,7 +139,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// Hands a record over and returns its handle; the bytes are taken when it returns.
     ///
     /// # Blocking
-    /// At most `max.block.ms`, for the topic's metadata and for memory together. Inside a callback of this producer it
+    /// At most `max.block.ms`, for the topic's metadata and for memory together; among that up to 5 ms now and then for the
+    /// sender to catch up, while 2 MiB of full batches wait for the record's broker. Inside a callback of this producer it
     /// does not block, as [`try_send`](Self::try_send).
     ///
     /// # Errors
@@ -165,13 +166,13 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     #[inline]
     fn send_within(
         &self,
-        record: ProducerRecord<'_, K, V>,
+        mut record: ProducerRecord<'_, K, V>,
         max: Duration,
         entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         let budget = Budget::new(max);
-        let wait = if on_callback_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
-        self.admit(record, wait, entered)
+        let wait = if on_own_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
+        self.admit(&mut record, wait, entered)
     }
 
     /// Like [`send`](Self::send), but never waits, and never compresses on this thread.
@@ -180,8 +181,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// As `send`; [`BufferExhausted`](crate::ErrorKind::BufferExhausted) or
     /// [`MetadataTimeout`](crate::ErrorKind::MetadataTimeout) say what it would have waited for. The first record to a
     /// topic asks for its metadata and is refused; [`partitions_for`](Self::partitions_for) asks beforehand.
-    pub fn try_send(&self, record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
-        self.admit(record, Wait::Never, |_| {})
+    pub fn try_send(&self, mut record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
+        self.admit(&mut record, Wait::Never, |_| {})
     }
 
     /// Hands a record over; `done` runs once with its outcome, on the callback thread.

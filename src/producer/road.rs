@@ -62,25 +62,25 @@ impl Scratch {
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// The whole road, with interceptors at both ends. `entered` is called once the record has its place, under its
-    /// partition's lock.
+    /// partition's lock. Borrows the record: moving it costs a copy that waits for the caller's stores.
     #[inline]
     pub(super) fn admit(
         &self,
-        mut record: ProducerRecord<'_, K, V>,
+        record: &mut ProducerRecord<'_, K, V>,
         wait: Wait<'_>,
         mut entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         if self.interceptors.is_empty() {
             return self
-                .enter(&mut record, wait, &mut entered)
+                .enter(record, wait, &mut entered)
                 .inspect_err(|_| self.acc.metrics.records_refused.increment());
         }
-        self.interceptors.on_send(&mut record);
+        self.interceptors.on_send(record);
         let mut observed = |place: Place<'_>| {
             self.tell_interceptors(place);
             entered(place);
         };
-        self.enter(&mut record, wait, &mut observed).map_err(|error| self.refused(&record, error))
+        self.enter(record, wait, &mut observed).map_err(|error| self.refused(record, error))
     }
 
     fn tell_interceptors(&self, place: Place<'_>) {

@@ -258,6 +258,8 @@ fn properties(dir: &Path, i: usize, clients: &[SocketAddr], controllers: &[Socke
     set("transaction.state.log.min.isr", &replication.min(2));
     // Timestamps of the tests lie in the past; retention would remove such records under their feet.
     set("log.retention.ms", &-1);
+    // What a test gives up for deletion is gone in seconds.
+    set("log.retention.check.interval.ms", &5000);
     set("log.cleaner.dedupe.buffer.size", &(4 << 20));
     // Transactions that take too long are looked for every ten seconds otherwise.
     set("transaction.abort.timed.out.transaction.cleanup.interval.ms", &500);

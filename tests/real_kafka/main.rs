@@ -3,7 +3,7 @@
 //! All of them are ignored by default, because they need a JDK (17 or later) and Maven, which fetches Kafka's jars once:
 //!
 //! ```text
-//! cargo test --test real_kafka -- --ignored --test-threads=1
+//! cargo test --test real_kafka -- --ignored --test-threads=1 --skip long_run
 //! ```
 //!
 //! What a run writes lies under `target/real-kafka`: class paths, compiled helpers, and one directory per run with the
@@ -12,9 +12,11 @@
 //! `cluster` starts and stops nodes, `java` finds and compiles what runs in a JVM, `helper` speaks with the JVM that asks
 //! Kafka's own clients, `topics`, `reader`, `logs` and `partitions` say what can be asked, `wait` is the one place that
 //! sleeps between two looks at something, `raw` asks by hand, `numbered` has the records and the check of what became of them,
-//! `ledger` the same for transactions. The other modules are the suites.
+//! `ledger` the same for transactions, `flames` does to nodes what `fire` and `long_run` have to survive. The other modules
+//! are the suites.
 
 mod cluster;
+mod flames;
 mod helper;
 mod java;
 mod load;
@@ -37,6 +39,7 @@ mod faults;
 mod fire;
 mod harness;
 mod ledger;
+mod long_run;
 mod metrics;
 mod network;
 mod numbered;

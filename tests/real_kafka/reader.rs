@@ -43,10 +43,10 @@ impl RealKafka {
 }
 
 /// What is left of a frame; `java/RecordReader.java` describes it.
-struct Frame<'a>(&'a [u8]);
+pub(crate) struct Frame<'a>(pub(crate) &'a [u8]);
 
 impl Frame<'_> {
-    fn record(mut self) -> Record {
+    pub(crate) fn record(mut self) -> Record {
         let record = Record {
             partition: self.i32(),
             offset: self.i64(),

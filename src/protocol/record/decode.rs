@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::checksum;
 use super::compression::{self, CodecError, CompressionType};
 use super::header::{self, BATCH_HEADER_LEN, BatchHeader, TimestampType};
 use crate::protocol::varint;
@@ -116,7 +117,7 @@ impl<'a> RecordBatchView<'a> {
     /// Compares the checksum with the bytes.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
         let covered = self.raw_header.get(header::CRC_START..).unwrap_or_default();
-        let computed = crc32c::crc32c_append(crc32c::crc32c(covered), self.body);
+        let computed = checksum::crc32c(covered, [self.body]);
         let stored = u32::from_be_bytes(header::field(self.raw_header, header::CRC_FIELD));
         if stored == computed { Ok(()) } else { Err(BatchError::Checksum { stored, computed }) }
     }

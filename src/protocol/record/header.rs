@@ -4,6 +4,7 @@
 //! for every attempt, because producer id, epoch and sequence may change between attempts while the body never does;
 //! so it lives beside the body, not in it (KIP-98, KIP-185 for the sequence).
 
+use crate::protocol::record::checksum::crc32c;
 use crate::protocol::record::compression::CompressionType;
 
 /// The length of a batch's header, in bytes.
@@ -132,12 +133,8 @@ impl BatchHeader {
         writer.put(self.record_count.to_be_bytes());
         debug_assert!(writer.rest.is_empty(), "the fields fill the header");
 
-        let mut crc = crc32c::crc32c(&out[CRC_START..]);
         let mut seen = 0;
-        for piece in body {
-            crc = crc32c::crc32c_append(crc, piece);
-            seen += piece.len();
-        }
+        let crc = crc32c(&out[CRC_START..], body.inspect(|piece| seen += piece.len()));
         debug_assert_eq!(seen, body_len, "the body's pieces add up to its length");
         out[CRC_FIELD..CRC_START].copy_from_slice(&crc.to_be_bytes());
         out
@@ -230,7 +227,7 @@ mod tests {
         assert_eq!(bytes[51..57], [0x61, 0x62, 0x71, 0x72, 0x73, 0x74]);
         assert_eq!(bytes[57..], [0x0a, 0x0b, 0x0c, 0x0d]);
         let whole: Vec<u8> = bytes[21..].iter().chain(b"abc").copied().collect();
-        assert_eq!(bytes[17..21], crc32c::crc32c(&whole).to_be_bytes());
+        assert_eq!(bytes[17..21], crc32c(&whole, []).to_be_bytes());
         assert_eq!(BatchHeader::read(&bytes), Ok(header));
     }
 }

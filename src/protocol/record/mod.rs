@@ -3,6 +3,7 @@
 //! Runs on any thread, takes no lock, reads no clock. A body is written record by record into a sink of the caller's
 //! choice, then compressed or not, then left alone; the header is stamped apart from it for every attempt.
 
+pub(crate) mod checksum;
 pub mod compression;
 pub mod decode;
 pub mod encode;

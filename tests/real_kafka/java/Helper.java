@@ -16,7 +16,7 @@ import org.apache.kafka.clients.producer.internals.BuiltInPartitioner;
  * a second.
  *
  * <p>A request is a line of words separated by spaces. The answer is lines that begin with {@code =}, then one line,
- * {@code ok} or {@code error MESSAGE}. {@code read} answers with records in binary instead; see {@link RecordReader}.
+ * {@code ok} or {@code error MESSAGE}. {@code read} and {@code more} answer with records in binary instead; see {@link RecordReader}.
  * The process ends when its stdin does.
  */
 public final class Helper {
@@ -24,12 +24,14 @@ public final class Helper {
     private final InputStream in;
     private final TopicAdmin admin;
     private final String bootstrap;
+    private final RecordReader follower;
 
     private Helper(String bootstrap, InputStream in, DataOutputStream out) {
         this.bootstrap = bootstrap;
         this.in = in;
         this.out = out;
         this.admin = new TopicAdmin(bootstrap, this::line);
+        this.follower = new RecordReader(bootstrap, out, false);
     }
 
     public static void main(String[] args) throws Exception {
@@ -64,6 +66,7 @@ public final class Helper {
             case "place" -> place(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
             case "read" -> new RecordReader(bootstrap, out, false).read(words[1]);
             case "read-committed" -> new RecordReader(bootstrap, out, true).read(words[1]);
+            case "more" -> follower.more(words[1]);
             case "transactions" -> line(Long.toString(transactions(words, true)));
             case "no-transactions" -> line(Long.toString(transactions(words, false)));
             case "serialize" -> line(PlugIns.serialize(words[1], words.length > 2 ? words[2] : ""));

@@ -18,7 +18,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  *
  * <p>Each record becomes a frame: its length (i32), then partition (i32), offset (i64), timestamp (i64), timestamp type
  * (i8: 0 create, 1 append), key, value, number of headers (i32), and for each its name and value. Bytes are preceded by
- * their length (i32), -1 for null. A frame of length 0 ends them. Binary and not digests, because a million records
+ * their length (i32), -1 for null. A frame of length 0 ends them. {@link #more} goes on where it stopped. Binary and not digests, because a million records
  * take two seconds this way and the test can name the record that differs.
  */
 final class RecordReader {
@@ -26,6 +26,7 @@ final class RecordReader {
     private final String bootstrap;
     private final DataOutputStream out;
     private final boolean committed;
+    private KafkaConsumer<byte[], byte[]> follower;
 
     /** With {@code committed} records of aborted transactions are left out, and an open one stops the reading. */
     RecordReader(String bootstrap, DataOutputStream out, boolean committed) {
@@ -40,6 +41,36 @@ final class RecordReader {
         } finally {
             out.writeInt(0);
         }
+    }
+
+    /** What came since the last time; half a second's worth, or nothing. The leaders may fall over meanwhile. */
+    void more(String topic) throws IOException {
+        try {
+            if (follower == null) {
+                follower = new KafkaConsumer<>(following());
+                List<TopicPartition> partitions = partitions(follower, topic);
+                follower.assign(partitions);
+                follower.seekToBeginning(partitions);
+            }
+            long until = System.nanoTime() + 500_000_000;
+            while (System.nanoTime() < until) {
+                for (ConsumerRecord<byte[], byte[]> record : follower.poll(Duration.ofMillis(100))) {
+                    write(record);
+                }
+            }
+        } finally {
+            out.writeInt(0);
+        }
+    }
+
+    private Properties following() {
+        Properties p = config(committed ? "read_committed" : "read_uncommitted");
+        // A gap in the log is an error and nothing to jump over; a leader that froze is soon given up.
+        p.put("auto.offset.reset", "none");
+        p.put("request.timeout.ms", "5000");
+        p.put("metadata.max.age.ms", "1000");
+        p.put("reconnect.backoff.max.ms", "200");
+        return p;
     }
 
     /** The ends of the log, and not of what is stable: a transaction left open must not look like an end. */

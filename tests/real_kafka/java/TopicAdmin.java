@@ -17,6 +17,7 @@ import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.admin.TransactionDescription;
 import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
@@ -55,12 +56,13 @@ final class TopicAdmin {
             case "create" -> {
                 create(args);
                 until(() -> isComplete(args[0], Integer.parseInt(args[1]), Integer.parseInt(args[2])));
-                ends(args[0], offsets -> { });
+                untilLed(args[0]);
             }
             case "create-only" -> create(args);
             case "delete" -> delete(args[0]);
             case "grow" -> grow(args[0], Integer.parseInt(args[1]));
             case "config" -> config(args);
+            case "forget" -> forget(args);
             case "describe" -> describe(args[0]);
             case "move" -> move(args[0], Integer.parseInt(args[1]), args[2]);
             case "elect" -> elect(args[0]);
@@ -101,7 +103,7 @@ final class TopicAdmin {
         int replication = topic(name).partitions().get(0).replicas().size();
         admin.createPartitions(Map.of(name, NewPartitions.increaseTo(partitions))).all().get();
         until(() -> isComplete(name, partitions, replication));
-        ends(name, offsets -> { });
+        untilLed(name);
     }
 
     /** config TOPIC key=value ... */
@@ -113,6 +115,15 @@ final class TopicAdmin {
         }
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, args[0]);
         admin.incrementalAlterConfigs(Map.of(resource, ops)).all().get();
+    }
+
+    /** forget TOPIC OFFSET ...: what lies before these offsets, one for each partition, may be deleted. */
+    private void forget(String[] args) throws Exception {
+        Map<TopicPartition, RecordsToDelete> before = new HashMap<>();
+        for (int i = 1; i < args.length; i++) {
+            before.put(new TopicPartition(args[0], i - 1), RecordsToDelete.beforeOffset(Long.parseLong(args[i])));
+        }
+        admin.deleteRecords(before).all().get();
     }
 
     /** One line for each partition: number, leader (-1 for none), replicas, in-sync replicas. */
@@ -191,6 +202,14 @@ final class TopicAdmin {
         admin.updateFeatures(Map.of(name, new FeatureUpdate(level, direction)), new UpdateFeaturesOptions()).all().get();
         until(() -> admin.describeFeatures().featureMetadata().get().finalizedFeatures().get(name)
             .maxVersionLevel() == level);
+    }
+
+    /** A leader that has not heard of its duty yet says that it does not know the partition. */
+    private void untilLed(String name) throws Exception {
+        until(() -> {
+            ends(name, offsets -> { });
+            return true;
+        });
     }
 
     private boolean isComplete(String name, int partitions, int replication) throws Exception {
