@@ -429,13 +429,17 @@ impl RecordAccumulator {
                 let began = clock::now();
                 let taken = self.pool.take(leader, wanted, deadline, held.list(wanted));
                 self.pressure.fetch_sub(1, Ordering::SeqCst);
-                let time = clock::now().saturating_duration_since(began);
-                self.metrics.buffer_wait_nanos.add(nanos(time));
-                wait.note(|waited| waited.memory += time);
+                self.waited_for_memory(began, wait);
                 taken
             }
         };
         taken.map(|()| true).map_err(|bound| self.no_memory(bound, held.entry, wait))
+    }
+
+    fn waited_for_memory(&self, began: Instant, wait: Wait<'_>) {
+        let time = clock::now().saturating_duration_since(began);
+        self.metrics.buffer_wait_nanos.add(nanos(time));
+        wait.note(|waited| waited.memory += time);
     }
 
     /// Lets the sender catch up. Who holds anything that others may wait for does not stop, nor does who could compress.
@@ -446,7 +450,9 @@ impl RecordAccumulator {
             return;
         }
         if let Some(deadline) = wait.deadline() {
+            let began = clock::now();
             self.pool.pace.stop(leader, deadline);
+            self.waited_for_memory(began, wait);
         }
     }
 

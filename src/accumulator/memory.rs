@@ -119,7 +119,7 @@ impl MemoryPool {
             share,
             waiting: AtomicUsize::new(0),
             several_leaders: AtomicBool::new(false),
-            pace: Pace::new(),
+            pace: Pace::new(total),
             state: Mutex::new(State {
                 lent: 0,
                 spare: Vec::new(),

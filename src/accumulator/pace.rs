@@ -4,9 +4,10 @@
 //! from then on every byte is written, checked and sent from memory that no cache holds any more: measured, that costs
 //! a third of the rate and half of the CPU. So who needs memory for a broker that has [`AHEAD`] bytes of full batches
 //! waiting stops for a moment, until the sender has taken some. The rest of `buffer.memory` is for what it is meant for,
-//! a broker that is slow: each [`PATIENCE`] without enough progress allows [`STEP`] more, and without any twice as much.
+//! a broker that is slow: each [`PATIENCE`] without enough progress allows a quarter more, and without any twice as much.
 //!
-//! A broker's queue delays records for that broker only. Application threads wait here, the sender counts down; one
+//! A broker's queue stops only who has a record for that broker, so a thread that writes to several is late for the others
+//! by some milliseconds for each doubling, and then no more. Application threads wait here, the sender counts down; one
 //! lock, a leaf, taken only if somebody waits. Must not know batches or partitions, nor `buffer.memory`.
 
 use std::time::{Duration, Instant};
@@ -21,13 +22,13 @@ use crate::sync::{Condvar, Mutex};
 const AHEAD: usize = 2 << 20;
 /// How much less there must be before a thread goes on that has stopped, so that it does not stop at each batch.
 const SLACK: usize = 1 << 20;
-/// How much more is allowed if the sender does not get there in time.
-const STEP: usize = 1 << 20;
 /// How long a thread stops at most.
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Brokers whose numbers share a place are paced as one.
 pub(super) struct Pace {
+    /// All the memory there is: nothing is gained by allowing more.
+    total: usize,
     brokers: [Queue; PLACES],
     waiting: AtomicUsize,
     lock: Mutex<()>,
@@ -44,8 +45,9 @@ struct Queue {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(total: usize) -> Self {
         Self {
+            total: total.max(AHEAD),
             brokers: std::array::from_fn(|_| Queue {
                 bytes: AtomicUsize::new(0),
                 allowed: AtomicUsize::new(AHEAD),
@@ -88,7 +90,7 @@ impl Pace {
     pub(super) fn stop(&self, broker: i32, deadline: Instant) {
         let queue = &self.brokers[place(broker)];
         let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
-        let left = queue.left.load(Ordering::Relaxed);
+        let (left, allowed) = (queue.left.load(Ordering::Relaxed), queue.allowed.load(Ordering::Relaxed));
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut late = false;
         {
@@ -98,20 +100,26 @@ impl Pace {
             }
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        let allowed = queue.allowed.load(Ordering::Relaxed);
-        // Up at once, down slowly: a queue that is long for good, as of a slow broker, stops nobody.
-        let now_allowed = if !late {
-            allowed - (allowed - AHEAD) / 8
-        } else if queue.left.load(Ordering::Relaxed) == left {
-            allowed.saturating_mul(2)
+        if late {
+            let progress = queue.left.load(Ordering::Relaxed).wrapping_sub(left);
+            let more = if progress < SLACK { allowed } else { allowed / 4 };
+            // Of what was allowed when it stopped: threads that stop together allow more once.
+            queue.allowed.fetch_max((allowed + more).min(self.total), Ordering::Relaxed);
         } else {
-            allowed.saturating_add(STEP)
-        };
-        queue.allowed.store(now_allowed, Ordering::Relaxed);
+            queue.come_down();
+        }
     }
 }
 
 impl Queue {
+    /// Up at once, down slowly, and not below what stands there: a queue that is long for good, as of a slow broker, stops
+    /// nobody.
+    fn come_down(&self) {
+        let allowed = self.allowed.load(Ordering::Relaxed);
+        let least = AHEAD.max(self.bytes.load(Ordering::Relaxed) + SLACK);
+        self.allowed.fetch_min((allowed - (allowed - AHEAD) / 8).max(least), Ordering::Relaxed);
+    }
+
     fn is_relaxed(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) + SLACK <= self.allowed.load(Ordering::Relaxed)
     }
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn only_a_long_queue_stops_and_only_for_its_broker() {
-        let pace = Pace::new();
+        let pace = Pace::new(64 << 20);
         pace.queued(1, AHEAD);
         assert!(!pace.is_ahead(1));
         pace.queued(1, 1);
@@ -139,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_takes_nothing_soon_stops_nobody() {
-        let pace = Pace::new();
+        let pace = Pace::new(64 << 20);
         let mut stops = 0;
         for _ in 0..64 {
             pace.queued(1, 1 << 20);
@@ -157,8 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_stop_together_allow_more_once() {
+        let pace = Pace::new(64 << 20);
+        pace.queued(1, AHEAD + 1);
+        thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| pace.stop(1, soon()));
+            }
+        });
+        let allowed = pace.brokers[1].allowed.load(Ordering::SeqCst);
+        assert_eq!(allowed, 2 * AHEAD, "who comes later finds room");
+    }
+
+    #[test]
     fn a_call_that_may_not_wait_does_not() {
-        let pace = Pace::new();
+        let pace = Pace::new(64 << 20);
         pace.queued(1, AHEAD + 1);
         let began = clock::now();
         pace.stop(1, began);
@@ -167,7 +188,7 @@ mod tests {
 
     #[test]
     fn who_stops_goes_on_when_the_sender_has_caught_up() {
-        let pace = Pace::new();
+        let pace = Pace::new(64 << 20);
         pace.queued(1, AHEAD + 1);
         // The patience could be over first on a busy machine; that shows in what is allowed.
         thread::scope(|s| {
@@ -178,7 +199,7 @@ mod tests {
             pace.left(1, SLACK + 1);
         });
         let allowed = pace.brokers[1].allowed.load(Ordering::SeqCst);
-        assert!([AHEAD, AHEAD + STEP, 2 * AHEAD].contains(&allowed), "{allowed}");
+        assert!([AHEAD, 2 * AHEAD].contains(&allowed), "{allowed}");
         assert_eq!(pace.waiting.load(Ordering::SeqCst), 0);
     }
 }

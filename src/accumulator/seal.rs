@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::batch::{Batch, ClosedBatch};
 use crate::error::{Error, ErrorKind};
-use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::{Compression, Compressor};
+use crate::protocol::record::{CodecError, CompressionType};
 use crate::sync::Mutex;
 
 /// A codec's state and the buffer it writes into.
@@ -17,6 +17,16 @@ use crate::sync::Mutex;
 struct Workbench {
     compressor: Compressor,
     out: Vec<u8>,
+    /// Why the last batch goes out as it is. Logged when the batch has its place again: a logger may flush.
+    complaint: Option<CodecError>,
+}
+
+impl Workbench {
+    fn report(complaint: Option<CodecError>) {
+        if let Some(error) = complaint {
+            log::warn!(target: "kafka_producer::accumulator", "sent uncompressed: {error}");
+        }
+    }
 }
 
 /// A sealed batch, or one to be failed with this error.
@@ -61,7 +71,9 @@ impl Sealer {
         // Uncontended: only the sender comes here.
         let mut bench = std::mem::take(&mut *self.sender.lock());
         let sealed = self.run(batch, &mut bench);
+        let complaint = bench.complaint.take();
         *self.sender.lock() = bench;
+        Workbench::report(complaint);
         sealed
     }
 
@@ -69,14 +81,16 @@ impl Sealer {
     pub(super) fn try_help(&self, work: impl FnOnce(&mut dyn FnMut(ClosedBatch) -> Sealed)) {
         let Some(mut bench) = self.idle.lock().pop() else { return };
         work(&mut |batch| self.run(batch, &mut bench));
+        let complaint = bench.complaint.take();
         self.idle.lock().push(bench);
+        Workbench::report(complaint);
     }
 
     /// A codec that fails costs its ratio, not the batch: it goes out as it is. One that panics costs the batch.
     fn run(&self, batch: ClosedBatch, bench: &mut Workbench) -> Sealed {
         let codec = self.compression.codec();
         bench.out.clear();
-        let Workbench { compressor, out } = bench;
+        let Workbench { compressor, out, .. } = bench;
         let compressed = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(test)]
             assert!(!self.panic_next.swap(false, crate::sync::atomic::Ordering::SeqCst), "a codec's defect");
@@ -85,7 +99,7 @@ impl Sealer {
         match compressed {
             Ok(Ok(())) => Ok(batch.seal(codec, &bench.out)),
             Ok(Err(error)) => {
-                log::warn!(target: "kafka_producer::accumulator", "sent uncompressed: {error}");
+                bench.complaint = Some(error);
                 Ok(batch.into_batch())
             }
             Err(_) => {

@@ -153,7 +153,8 @@ impl<'p, K: ?Sized, V: ?Sized> Transaction<'p, K, V> {
 impl Left {
     /// After a commit that failed.
     fn after(self, error: &Error) -> Self {
-        if error.is_fatal() {
+        if error.is_fatal() || error.kind() == ErrorKind::Closed {
+            // There is nobody left to ask again.
             Self::Ended
         } else if error.requires_abort() {
             Self::Open
@@ -194,7 +195,8 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Transaction<'_, K, V> {
 ///   aborts nothing.
 /// * Else, unless [`is_fatal`](Error::is_fatal), nothing is committed: records or offsets
 ///   [failed](Self::failed_records). Dropping this aborts the transaction, and the next one may begin.
-/// * Fatal: the producer is unusable, for instance [`Fenced`](ErrorKind::Fenced). Close it.
+/// * Fatal: the producer is unusable, for instance [`Fenced`](ErrorKind::Fenced). Close it. Nothing is committed, unless
+///   [`may_have_been_written`](Error::may_have_been_written) says that an earlier attempt may have got through.
 ///
 /// A producer that was closed while it committed leaves the outcome unknown, too
 /// ([`may_have_been_written`](Error::may_have_been_written)): then only the next producer with the `transactional.id` ends

@@ -11,14 +11,14 @@
 //! Thread-local, no lock. A batch that has ended stays in memory as long as threads keep such references, at most one
 //! for each slot, without what its producer owns.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use super::BatchCompletion;
 use super::completion::Counted;
 use crate::sync::Arc;
 
 /// Partitions that share a slot take it from one another, which costs each record three times as much. So there are
-/// enough for most programs; a thread that never sends has none of their 24 KiB in memory.
+/// enough for most programs; a thread that never sends has none of their 24 KiB.
 const SLOTS: usize = 1024;
 
 #[derive(Default)]
@@ -31,22 +31,24 @@ struct Hand {
     spare: Cell<Option<Arc<BatchCompletion>>>,
 }
 
+/// A thread's slots, made when its first handle comes back.
+type Hands = OnceCell<Box<[Hand]>>;
+
 crate::sync::thread_local! {
-    static HANDS: [Hand; SLOTS] = const {
-        [const { Hand { serial: Cell::new(0), seat: Cell::new(0), spare: Cell::new(None) } }; SLOTS]
-    };
+    static HANDS: Hands = const { OnceCell::new() };
 }
 
+/// The slot for a batch, if the thread has any.
 #[inline(always)]
-fn slot(batch: &BatchCompletion) -> usize {
-    batch.partition_id() as usize % SLOTS
+fn slot<'h>(hands: &'h Hands, batch: &BatchCompletion) -> Option<&'h Hand> {
+    hands.get()?.get(batch.partition_id() as usize % SLOTS)
 }
 
 /// A reference for a handle. May be called under a lock: it reports nothing, and so calls nobody.
 #[inline(always)]
 pub(super) fn reference(batch: &Arc<BatchCompletion>) -> Arc<BatchCompletion> {
     let kept = HANDS.try_with(|hands| {
-        let hand = &hands[slot(batch)];
+        let hand = slot(hands, batch)?;
         if hand.serial.get() == batch.serial() { hand.spare.take() } else { None }
     });
     kept.ok().flatten().unwrap_or_else(|| batch.clone())
@@ -60,7 +62,7 @@ pub(super) fn take_back(batch: Arc<BatchCompletion>, index: u32, unseen: bool) {
     let mut counted = Counted::No;
     let _ = HANDS.try_with(|hands| {
         let Some(own) = &batch else { return };
-        let hand = &hands[slot(own)];
+        let Some(hand) = slot(hands, own) else { return };
         if hand.serial.get() == own.serial() {
             counted = if unseen { own.count_unseen(hand.seat.get()) } else { Counted::Yes };
             if matches!(counted, Counted::Yes) {
@@ -83,7 +85,8 @@ fn take_back_slowly(batch: Arc<BatchCompletion>, index: u32, unseen: bool, count
     }
     // A thread keeps the newest batch that it has to do with; handles of older ones pass by.
     let turned = HANDS.try_with(|hands| {
-        let hand = &hands[slot(&batch)];
+        hands.get_or_init(|| (0..SLOTS).map(|_| Hand::default()).collect());
+        let hand = slot(hands, &batch)?;
         (batch.serial() > hand.serial.get()).then(|| hand.turn_to(batch))
     });
     if let Ok(Some(left)) = turned {

@@ -287,8 +287,7 @@ impl Engine {
         } else {
             self.settings.retry_backoff.after(parcel.attempts, &mut self.rng)
         };
-        // What waits for the transaction before it did not fail.
-        let spent = parcel.attempts > self.settings.retries && !soon_again;
+        let retries = self.settings.retries;
         let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return };
         if bump {
@@ -297,6 +296,8 @@ impl Engine {
         // Refused because another one before it was: nothing is wrong but that, and that one has its own wait.
         let echo = answer == Answer::Code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
             && !partition.lane.is_first(&parcel);
+        // Nor did fail what waits for the transaction before it.
+        parcel.excused += u32::from(echo || soon_again);
         if parcel.ended {
             // It has its outcome. Only what it did to the sequence still counts.
             return self.settle_ended(number, &parcel);
@@ -304,7 +305,7 @@ impl Engine {
         if parcel.deadline <= now {
             return self.end_expired(number, parcel);
         }
-        if spent {
+        if parcel.attempts.saturating_sub(parcel.excused) > retries {
             let error = self.final_error(ErrorKind::RetriesExhausted, &parcel);
             return self.end(number, parcel, error, Vec::new());
         }

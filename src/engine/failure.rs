@@ -132,7 +132,7 @@ impl Engine {
             self.acc.metrics.tell(|| Event::Fatal { error: error.clone() });
         }
         if let Some(t) = &self.transactions {
-            t.port.fatal(&error);
+            t.port.fatal(&error, t.commit_in_doubt());
         }
         self.fail_everything(&error);
     }

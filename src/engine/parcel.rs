@@ -33,6 +33,8 @@ pub(crate) struct Parcel {
     /// Given at the first attempt, if the producer is idempotent.
     pub(crate) stamp: Option<Stamp>,
     pub(crate) attempts: u32,
+    /// How many of them were refused for the sake of something else, and count for nothing against `retries`.
+    pub(crate) excused: u32,
     /// An attempt ended without proof that nothing was appended: from then on the stamp may not change and the batch
     /// may not be split; the same bytes go out again until they are answered.
     pub(crate) pinned: bool,
@@ -52,6 +54,7 @@ impl Parcel {
             width: 0,
             stamp: None,
             attempts: 0,
+            excused: 0,
             pinned: false,
             ended: false,
             last_error: None,

@@ -106,6 +106,8 @@ pub struct PackedVarints {
 impl PackedVarints {
     /// The first value that does not go in.
     pub const LIMIT: u64 = 1 << 21;
+    /// The first value that [`add_short`](Self::add_short) does not take.
+    pub const SHORT_LIMIT: u64 = 1 << 14;
     /// How many bytes it holds, and how many [`put`](Self::put) writes.
     pub const CAPACITY: usize = 8;
 
@@ -117,6 +119,16 @@ impl PackedVarints {
         let spread = value & 0x7f | (value & 0x3f80) << 1 | (value & 0x1f_c000) << 2;
         self.bits |= (spread | second << 7 | third << 15) << (8 * self.len);
         self.len += 1 + (second + third) as u32;
+    }
+
+    /// As [`add`](Self::add), for a value below [`SHORT_LIMIT`](Self::SHORT_LIMIT): a third cheaper.
+    #[inline(always)]
+    pub fn add_short(&mut self, value: u64) {
+        debug_assert!(value < Self::SHORT_LIMIT && self.len <= 6);
+        let second = u64::from(value >= 0x80);
+        let spread = value & 0x7f | (value & 0x3f80) << 1 | second << 7;
+        self.bits |= spread << (8 * self.len);
+        self.len += 1 + second as u32;
     }
 
     /// Adds one byte.
@@ -232,6 +244,14 @@ mod tests {
             let mut out = vec![9];
             packed.put(&mut out);
             assert_eq!(out[1..], *plain.as_slice());
+            if first.max(second) < PackedVarints::SHORT_LIMIT {
+                let (mut short, mut out) = (PackedVarints::default(), vec![9]);
+                short.add_short(first);
+                short.byte(7);
+                short.add_short(second);
+                short.put(&mut out);
+                assert_eq!(out[1..], *plain.as_slice());
+            }
         }
     }
 

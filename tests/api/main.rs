@@ -40,4 +40,5 @@ mod timings;
 mod transactions;
 mod transactions_faults;
 mod transactions_misuse;
+mod transactions_threads;
 mod versions;

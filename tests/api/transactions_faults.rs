@@ -344,3 +344,22 @@ fn without_brokers_every_call_ends_at_its_deadline() {
     }
     eventually("it works now", || producer.transaction().is_ok_and(|t| t.commit().is_ok()));
 }
+
+#[test]
+fn nobody_is_told_to_repeat_a_commit_that_a_close_has_cut_short() {
+    for cluster in both() {
+        let producer = open(fast(&cluster).transactional_id(ID).max_block(ms(200)));
+        producer.init_transactions().unwrap();
+        let transaction = producer.transaction().unwrap();
+        send(&transaction, "a", "x");
+        producer.flush().unwrap();
+        cluster.inject(Fault::on(ApiKey::END_TXN).times(100).drop_before());
+        let unknown = transaction.commit().unwrap_err();
+        assert!(unknown.outcome_unknown(), "{unknown}");
+        let _ = producer.close_timeout(Duration::ZERO);
+        let closed = unknown.into_transaction().commit().unwrap_err();
+        // Still unknown, but not to be learnt here.
+        assert_eq!(closed.error().kind(), ErrorKind::Closed, "{closed}");
+        assert!(closed.error().may_have_been_written() && !closed.outcome_unknown(), "{closed}");
+    }
+}

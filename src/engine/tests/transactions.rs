@@ -426,3 +426,48 @@ fn retries_do_not_count_while_the_transaction_before_is_ended() {
     tale.commit(ms(1000));
     assert_eq!(tale.committed(0), 1);
 }
+
+#[test]
+fn several_batches_of_a_partition_begin_the_next_transaction_and_what_is_refused_costs_no_backoff() {
+    for early in [false, true] {
+        let mut tale = Tale::new(2, |s| {
+            s.engine.retry_backoff.initial = ms(5000);
+            s.engine.retry_backoff.max = ms(5000);
+        });
+        tale.begin();
+        tale.story.send(0);
+        tale.commit(ms(100));
+        tale.begin();
+        let fault = produce().delay(ms(20));
+        let too_early = ErrorCode::CONCURRENT_TRANSACTIONS;
+        tale.story.fault(if early { fault.error_before(too_early) } else { fault });
+        for _ in 0..4 {
+            tale.story.send(0);
+        }
+        tale.story.pass(ms(10));
+        // The first was sent in the transaction before.
+        assert_eq!(tale.story.batches(0).len(), 1 + 4, "none waits for another's answer");
+        tale.commit(ms(100));
+        assert_eq!(tale.committed(0), 5);
+        tale.story.audit();
+    }
+}
+
+#[test]
+fn a_batch_that_is_refused_for_the_sake_of_the_one_before_has_all_its_retries() {
+    let mut tale = Tale::new(2, |s| s.engine.retries = 1);
+    tale.begin();
+    tale.story.send(0);
+    tale.commit(ms(100));
+    tale.begin();
+    tale.story.fault(produce().delay(ms(20)).error_before(ErrorCode::CONCURRENT_TRANSACTIONS));
+    for _ in 0..4 {
+        tale.story.send(0);
+    }
+    tale.story.pass(ms(10));
+    // The first goes alone then, and the others meet trouble of their own.
+    tale.story.fault(produce().after(1).times(1).error_before(NO_REPLICAS));
+    tale.commit(ms(2000));
+    assert_eq!(tale.committed(0), 5);
+    tale.story.audit();
+}

@@ -11,6 +11,7 @@ use crate::engine::transaction::{Call, TransactionState};
 use crate::error::{Error, ErrorKind};
 use crate::mock::Fault;
 use crate::protocol::{ApiKey, ErrorCode};
+use crate::transaction::{ConsumerGroupMetadata, Offsets};
 
 fn broken() -> Error {
     Error::new(ErrorKind::Broker, "refused")
@@ -214,6 +215,8 @@ fn a_lost_question_for_partitions_is_aborted() {
         tale.abort(ms(500));
         assert_eq!(tale.story.requests(ApiKey::END_TXN), 1);
         tale.begin();
+        // If the question still comes, it is about an epoch that is over.
+        assert_eq!(tale.story.requests(ApiKey::INIT_PRODUCER_ID), 2);
         tale.story.send(0);
         tale.commit(ms(300));
         assert_eq!(tale.committed(0), 1);
@@ -329,6 +332,101 @@ fn closing_ends_what_is_suspected() {
             assert_eq!((error.requires_abort(), error.is_fatal()), (!fenced, fenced), "{error:?}");
             let log = &tale.story.world.cluster.topology.partition("t", 0).expect("a partition").log;
             assert_eq!((log.committed_records().len(), log.last_stable_offset()), (0, log.end_offset()));
+        }
+    }
+}
+
+#[test]
+fn a_call_that_comes_after_the_end_takes_no_outcome_from_another_thread() {
+    let gone = Error::new(ErrorKind::Closed, "gone");
+    for fatal in [true, false] {
+        let mut tale = Tale::new(2, |_| {});
+        tale.begin();
+        tale.story.send(0);
+        tale.story.all_acked(ms(100));
+        tale.port.start(Call::Commit).unwrap();
+        if fatal {
+            tale.port.fatal(&gone.clone().with_fatal(true), false);
+        } else {
+            tale.port.stop(&gone);
+        }
+        // Before the thread that commits has woken up.
+        assert!(tale.port.start(Call::Abort).is_err() && tale.port.start(Call::Commit).is_err());
+        assert!(tale.port.poll(Call::Commit).expect("an outcome").is_err());
+    }
+}
+
+#[test]
+fn a_commit_that_succeeded_after_its_time_is_told_so_even_by_a_producer_that_ended_since() {
+    let gone = Error::new(ErrorKind::Closed, "gone");
+    for fatal in [true, false] {
+        let mut tale = Tale::new(2, |_| {});
+        tale.begin();
+        tale.story.send(0);
+        tale.port.start(Call::Commit).unwrap();
+        tale.port.give_up(Call::Commit);
+        tale.story.pass(ms(100));
+        assert_eq!((tale.port.state(), tale.committed(0)), (TransactionState::Ready, 1));
+        if fatal {
+            tale.port.fatal(&gone.clone().with_fatal(true), false);
+        } else {
+            tale.port.stop(&gone);
+        }
+        tale.port.start(Call::Commit).expect("it was committed");
+        tale.port.poll(Call::Commit).expect("at once").expect("it was committed");
+        assert!(tale.port.start(Call::Commit).is_err());
+    }
+}
+
+#[test]
+fn offsets_that_are_repeated_after_a_timeout_are_waited_for_and_not_sent_twice() {
+    for version in BOTH {
+        let mut tale = Tale::new(version, |_| {});
+        let group = ConsumerGroupMetadata::new(GROUP);
+        let offsets = |at| Offsets::new().with("in", 0, at);
+        tale.begin();
+        let job = tale.port.start_offsets(&offsets(7), &group).unwrap().expect("something to commit");
+        assert_eq!(tale.port.give_up_offsets(job, &offsets(7), &group).kind(), ErrorKind::Timeout);
+        assert_eq!(tale.port.start_offsets(&offsets(7), &group).unwrap(), Some(job));
+        tale.port.give_up_offsets(job, &offsets(7), &group);
+        tale.story.pass(ms(200));
+        // Over by now, and so is the repeated call.
+        assert_eq!(tale.port.start_offsets(&offsets(7), &group).unwrap(), Some(job));
+        tale.port.poll_offsets(job).expect("at once").expect("taken");
+        assert_eq!(tale.story.requests(ApiKey::TXN_OFFSET_COMMIT), 1);
+        // Others count after them, and so do the same ones if others came between.
+        let next = tale.port.start_offsets(&offsets(8), &group).unwrap().expect("others");
+        tale.port.give_up_offsets(next, &offsets(8), &group);
+        assert_ne!(tale.port.start_offsets(&offsets(7), &group).unwrap(), Some(next));
+        tale.port.start_offsets(&offsets(8), &group).unwrap();
+        tale.commit(ms(400));
+        assert_eq!(tale.story.world.committed_offset(GROUP, "in"), Some(8));
+    }
+}
+
+#[test]
+fn a_commit_that_is_fenced_after_an_attempt_without_answer_may_have_happened() {
+    for version in BOTH {
+        for lost in [true, false] {
+            let mut tale = Tale::new(version, |_| {});
+            tale.begin();
+            tale.story.send(0);
+            tale.story.all_acked(ms(100));
+            if lost {
+                tale.story.fault(Fault::on(ApiKey::END_TXN).drop_after());
+                tale.port.start(Call::Commit).unwrap();
+                tale.story.pass(ms(20));
+            }
+            let now = tale.story.world.now;
+            tale.story.world.cluster.fence_transaction(ID, now).unwrap();
+            if !lost {
+                tale.port.start(Call::Commit).unwrap();
+            }
+            tale.story.pass(ms(500));
+            let error = tale.port.poll(Call::Commit).expect("an outcome").expect_err("fenced");
+            assert_eq!((error.kind(), error.is_fatal()), (ErrorKind::Fenced, true), "{error:?}");
+            assert_eq!(error.may_have_been_written(), lost, "{error:?}");
+            assert_eq!(tale.committed(0), usize::from(lost));
         }
     }
 }

@@ -126,7 +126,9 @@ impl Engine {
         t.forget_coordinator(errand.ask);
         t.port.note_trouble(error.clone());
         // It may be acted upon late. In version 1 the next transaction would have the same epoch, and be ended by it, or
-        // get old offsets. A late AddPartitionsToTxn only adds what is added again.
+        // get old offsets. What a late AddPartitionsToTxn adds is added again, unless the transaction is aborted.
+        t.ongoing.adds_late |= matches!(errand.ask, Ask::AddPartitions | Ask::AddOffsets);
+        t.ongoing.in_doubt |= errand.ask == Ask::Commit;
         let acts_late = matches!(errand.ask, Ask::Commit | Ask::Abort | Ask::CommitOffsets);
         t.bump |= t.protocol == Protocol::V1 && acts_late;
     }
@@ -171,6 +173,8 @@ impl Engine {
             Reaction::Retry | Reaction::RetrySoon | Reaction::Rediscover => {
                 self.errand_waits(errand, reaction == Reaction::RetrySoon, now);
                 let Some(t) = self.transactions.as_deref_mut() else { return };
+                // Such as a coordinator that wrote it and was none any more when it was to answer.
+                t.ongoing.in_doubt |= errand.ask == Ask::Commit && reaction != Reaction::RetrySoon;
                 if reaction == Reaction::Rediscover {
                     t.forget_coordinator(errand.ask);
                 }
@@ -370,6 +374,7 @@ impl Engine {
         if let Some(t) = self.transactions.as_deref_mut() {
             t.ongoing.touched = Touched::No;
             t.ongoing.ended = true;
+            t.bump |= t.protocol == Protocol::V1 && t.ongoing.adds_late;
         }
     }
 

@@ -120,6 +120,10 @@ struct Ongoing {
     touched: Touched,
     /// The coordinator was told to end it.
     ending: bool,
+    /// An attempt to commit it has no answer that says what came of it.
+    in_doubt: bool,
+    /// A request to add something to it has no answer, and may be acted upon late.
+    adds_late: bool,
     /// The coordinator has aborted it.
     ended: bool,
     /// What could not be sent any more was dropped.
@@ -216,6 +220,11 @@ impl Transactions {
     pub(super) fn is_ending(&self) -> bool {
         let state = self.port.state();
         matches!(state, State::Committing | State::Aborting | State::Suspect) || self.is_abortable()
+    }
+
+    /// Whether it may be committed, whatever keeps the producer from learning it.
+    pub(super) fn commit_in_doubt(&self) -> bool {
+        self.ongoing.in_doubt && self.port.state() == State::Committing
     }
 
     /// Whether the transaction failed and nothing has asked for its abort yet.

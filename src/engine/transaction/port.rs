@@ -11,6 +11,7 @@ mod offsets;
 mod refusals;
 
 pub(crate) use offsets::OffsetsJob;
+use offsets::TimedOut;
 
 use super::state::{Input, Move, Refusal, State, next};
 use crate::accumulator::{RecordAccumulator, closed_error};
@@ -77,6 +78,7 @@ struct Inner {
     /// Calls of `send_offsets` that somebody waits for, and their outcomes.
     waiting: Vec<(u64, Option<Result<(), Error>>)>,
     next_job: u64,
+    timed_out_offsets: Option<TimedOut>,
     /// The last failure of a coordinator call: the likely cause of a timeout.
     trouble: Option<Error>,
     /// There is no engine any more.
@@ -104,6 +106,7 @@ impl TransactionPort {
                 jobs: VecDeque::new(),
                 waiting: Vec::new(),
                 next_job: 0,
+                timed_out_offsets: None,
                 trouble: None,
                 stopped: None,
             }),
@@ -210,7 +213,9 @@ impl TransactionPort {
     pub(crate) fn start(&self, call: Call) -> Result<(), Error> {
         let mut inner = self.inner.lock();
         if inner.state == State::Fatal || inner.stopped.is_some() {
-            inner.slot = None;
+            // Another thread that waits takes its outcome, and whoever repeats what succeeded meanwhile is told that.
+            let succeeded = |slot: &Slot| matches!(slot.outcome, Some(Ok(())));
+            inner.slot = inner.slot.take().filter(|slot| slot.waited || succeeded(slot));
         }
         if let Some(slot) = inner.slot.as_mut().filter(|slot| slot.call == call && !slot.waited) {
             slot.waited = true;
@@ -343,15 +348,15 @@ impl TransactionPort {
         self.changed.notify_all();
     }
 
-    /// The producer cannot go on.
-    pub(crate) fn fatal(&self, error: &Error) {
+    /// The producer cannot go on. `in_doubt`: the commit that is under way may have happened.
+    pub(crate) fn fatal(&self, error: &Error, in_doubt: bool) {
         let mut inner = self.inner.lock();
         if inner.state != State::Fatal {
             self.apply(&mut inner, Input::Fatal);
             inner.error = Some(error.clone());
         }
         inner.fail_jobs(error);
-        inner.answer(&Err(error.clone()));
+        inner.answer(&Err(error.clone().with_maybe_written(in_doubt)));
         drop(inner);
         self.changed.notify_all();
     }
@@ -408,11 +413,12 @@ impl TransactionPort {
     }
 
     fn set_state(&self, inner: &mut MutexGuard<'_, Inner>, state: State) {
-        log::trace!(target: "kafka_producer::engine", "transactions: {:?} -> {state:?}", inner.state);
+        // Not logged: under the lock a logger that sends would wait for itself.
         inner.state = state;
         // A thread may have passed `check_send` before: it finds the door shut, or its record is part of the flush.
         match state {
             State::Open => {
+                inner.forget_timed_out();
                 inner.begun += 1;
                 self.acc.let_in(Some(inner.begun));
             }

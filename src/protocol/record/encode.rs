@@ -138,19 +138,20 @@ where
         let record = self.record;
         let len = (self.body_len as u64) << 1;
         let (time, offset) = (zigzag(self.timestamp_delta), zigzag(i64::from(self.offset_delta)));
-        // The body is longer than each of its fields.
-        if record.header_count != 0 || (len | time | offset) >= PackedVarints::LIMIT {
+        // The body is longer than each of its fields. An index is more often above the short limit, in large batches.
+        let is_large = (len | time) >= PackedVarints::SHORT_LIMIT || offset >= PackedVarints::LIMIT;
+        if is_large || record.header_count != 0 {
             return self.write_all(out);
         }
         let mut frame = PackedVarints::default();
-        frame.add(len);
+        frame.add_short(len);
         frame.byte(0);
-        frame.add(time);
+        frame.add_short(time);
         frame.put(out);
         let mut frame = PackedVarints::default();
         frame.add(offset);
         if let Some(key) = record.key {
-            frame.add((key.len() as u64) << 1);
+            frame.add_short((key.len() as u64) << 1);
             frame.put(out);
             out.extend_from_slice(key);
             frame = PackedVarints::default();
@@ -159,7 +160,7 @@ where
         }
         match record.value {
             Some(value) => {
-                frame.add((value.len() as u64) << 1);
+                frame.add_short((value.len() as u64) << 1);
                 frame.put(out);
                 out.extend_from_slice(value);
             }

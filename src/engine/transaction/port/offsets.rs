@@ -22,6 +22,14 @@ pub(crate) struct OffsetsJob {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// The last offsets that were handed over, by a call that timed out: whoever repeats it waits for them, and does not hand
+/// them over once more.
+pub(super) struct TimedOut {
+    job: u64,
+    offsets: Offsets,
+    group: ConsumerGroupMetadata,
+}
+
 impl TransactionPort {
     /// Makes a consumer's offsets part of the transaction. A call that timed out goes on in the background: it may be
     /// repeated, and a commit waits for it.
@@ -50,12 +58,7 @@ impl TransactionPort {
             if self.changed.wait_until(&mut inner, deadline).timed_out() {
                 let pending = |(job, outcome): &(u64, Option<_>)| *job == id && outcome.is_none();
                 if inner.waiting.iter().any(pending) {
-                    inner.waiting.retain(|(job, _)| *job != id);
-                    if inner.state == State::Suspect {
-                        return Err(inner.refused("send_offsets_to_transaction()", Refusal::AbortFirst));
-                    }
-                    let message = "send_offsets_to_transaction() has no outcome within max.block.ms; it may be repeated";
-                    return Err(inner.timed_out(message.to_owned()));
+                    return Err(inner.give_up_offsets(id, offsets, group));
                 }
             }
         }
@@ -76,6 +79,9 @@ impl TransactionPort {
         if offsets.is_empty() {
             return Ok(None);
         }
+        if let Some(id) = inner.repeated(offsets, group) {
+            return Ok(Some(id));
+        }
         let id = inner.next_job;
         inner.next_job += 1;
         let (offsets, group) = (offsets.clone(), group.clone());
@@ -94,6 +100,12 @@ impl TransactionPort {
         inner.waiting.swap_remove(at).1
     }
 
+    /// As the thread does that waited for so long.
+    #[cfg(test)]
+    pub(crate) fn give_up_offsets(&self, id: u64, offsets: &Offsets, group: &ConsumerGroupMetadata) -> Error {
+        self.inner.lock().give_up_offsets(id, offsets, group)
+    }
+
     /// Offsets that were handed over.
     pub(crate) fn take_jobs(&self, into: &mut VecDeque<OffsetsJob>) {
         into.append(&mut self.inner.lock().jobs);
@@ -110,6 +122,35 @@ impl TransactionPort {
 }
 
 impl Inner {
+    /// Nobody waits for these offsets any more, but perhaps somebody will.
+    fn give_up_offsets(&mut self, id: u64, offsets: &Offsets, group: &ConsumerGroupMetadata) -> Error {
+        self.forget_timed_out();
+        self.timed_out_offsets = Some(TimedOut { job: id, offsets: offsets.clone(), group: group.clone() });
+        if self.state == State::Suspect {
+            return self.refused("send_offsets_to_transaction()", Refusal::AbortFirst);
+        }
+        let message = "send_offsets_to_transaction() has no outcome within max.block.ms; it may be repeated";
+        self.timed_out(message.to_owned())
+    }
+
+    /// The job of the same offsets, if they were the last and nobody waits for them.
+    fn repeated(&mut self, offsets: &Offsets, group: &ConsumerGroupMetadata) -> Option<u64> {
+        let last = self.next_job;
+        let same = |t: &TimedOut| t.job + 1 == last && t.offsets == *offsets && t.group == *group;
+        if self.timed_out_offsets.as_ref().is_some_and(same) {
+            return self.timed_out_offsets.take().map(|t| t.job);
+        }
+        self.forget_timed_out();
+        None
+    }
+
+    /// What was handed over stays with the transaction, but nobody will ask what became of it.
+    pub(super) fn forget_timed_out(&mut self) {
+        if let Some(t) = self.timed_out_offsets.take() {
+            self.waiting.retain(|(job, _)| *job != t.job);
+        }
+    }
+
     pub(super) fn fail_jobs(&mut self, error: &Error) {
         self.jobs.clear();
         for (_, outcome) in &mut self.waiting {
