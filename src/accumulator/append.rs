@@ -3,10 +3,10 @@
 //! Two steps, as in Java: try under the partition's lock; if that needs memory or a new batch, let go of the lock, get
 //! them, and try again (another thread may have begun a batch meanwhile).
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::Fresh;
+use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
 use super::memory::{Ask, Bound, Chunk, MemoryPool, NO_LEADER};
 use super::partition::{Append, Notice, PartitionEntry, Quick, Route, Supplies};
@@ -14,87 +14,11 @@ use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
-use crate::error::{Error, ErrorKind, Timings};
+use crate::error::{Error, ErrorKind};
 use crate::metrics::nanos;
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-
-/// Whether a caller may wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait<'b> {
-    /// Not at all.
-    Never,
-    /// Until then.
-    #[cfg(test)]
-    Until(Instant),
-    /// As long as this lasts.
-    Within(&'b Budget),
-}
-
-/// The time that one call may spend waiting, for whatever it has to wait. The clock is read only if it does wait.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    max: Duration,
-    deadline: Cell<Option<Instant>>,
-    waited: Cell<Waited>,
-}
-
-/// What a call has waited for so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Waited {
-    pub(crate) metadata: Duration,
-    pub(crate) memory: Duration,
-}
-
-impl Budget {
-    pub(crate) fn new(max: Duration) -> Self {
-        Self { max, deadline: Cell::new(None), waited: Cell::default() }
-    }
-
-    fn deadline(&self) -> Instant {
-        let deadline = self.deadline.get().unwrap_or_else(|| clock::deadline(clock::now(), self.max));
-        self.deadline.set(Some(deadline));
-        deadline
-    }
-}
-
-impl Wait<'_> {
-    /// Until when to wait; `None`: not at all.
-    pub(super) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Never => None,
-            #[cfg(test)]
-            Self::Until(deadline) => Some(deadline),
-            Self::Within(budget) => Some(budget.deadline()),
-        }
-    }
-
-    /// What the call has waited for so far.
-    pub(crate) fn waited(self) -> Waited {
-        match self {
-            Self::Never => Waited::default(),
-            #[cfg(test)]
-            Self::Until(_) => Waited::default(),
-            Self::Within(budget) => budget.waited.get(),
-        }
-    }
-
-    pub(super) fn note(self, change: impl FnOnce(&mut Waited)) {
-        if let Self::Within(budget) = self {
-            let mut waited = budget.waited.get();
-            change(&mut waited);
-            budget.waited.set(waited);
-        }
-    }
-
-    /// An error of a call that has waited, with what for.
-    #[cold]
-    pub(crate) fn explain(self, error: Error) -> Error {
-        let Waited { metadata, memory } = self.waited();
-        error.with_timings(Timings { metadata, memory, ..Timings::default() })
-    }
-}
 
 /// Where a record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use super::append::Waited;
+use super::budget::Waited;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;

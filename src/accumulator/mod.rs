@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 mod append;
 mod batch;
+mod budget;
 mod cache;
 mod chunks;
 mod memory;
@@ -24,8 +25,9 @@ mod unseen;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use append::{Budget, Target, Wait};
+pub(crate) use append::Target;
 pub(crate) use batch::{Batch, SizeLimits};
+pub(crate) use budget::{Budget, Wait};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use partition::{PartitionEntry, Peek};
