@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use super::partition::PartitionEntry;
+use super::entry::PartitionEntry;
 use super::topics::TopicEntry;
 use crate::clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

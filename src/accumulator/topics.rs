@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::partition::PartitionEntry;
+use super::entry::PartitionEntry;
 use super::sticky::Spread;
 use crate::error::Error;
 use crate::metrics::TopicCounters;

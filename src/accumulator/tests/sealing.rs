@@ -1,7 +1,7 @@
 //! Compression: by the sender, by application threads, by a codec that panics.
 
 use super::*;
-use crate::accumulator::partition::PartitionEntry;
+use crate::accumulator::entry::PartitionEntry;
 
 fn compressing() -> Settings {
     Settings { compression: Compression::new(CompressionType::Lz4), ..settings() }
