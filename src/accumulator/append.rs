@@ -49,7 +49,11 @@ struct Held<'a> {
     fresh: Option<Fresh>,
 }
 
-impl Held<'_> {
+impl<'a> Held<'a> {
+    fn new(acc: &'a RecordAccumulator, entry: &'a PartitionEntry) -> Self {
+        Self { acc, entry, spare: Vec::new(), paper: Vec::new(), fresh: None }
+    }
+
     /// Where what was asked for goes.
     fn list(&mut self, ask: Ask) -> &mut Vec<Chunk> {
         if ask.chunks == 0 { &mut self.paper } else { &mut self.spare }
@@ -230,7 +234,7 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
-        let mut held = Held { acc: self, entry, spare: Vec::new(), paper: Vec::new(), fresh: None };
+        let mut held = Held::new(self, entry);
         let mut owed = 0;
         let ratio = entry.ratio();
         loop {
@@ -320,8 +324,8 @@ impl RecordAccumulator {
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1), waited })
     }
 
-    /// Gets more chunks, or memory on paper. What is held goes back first: nobody waits for memory while holding some. `false`: the
-    /// leader's share is taken and the record `may_leave`.
+    /// Gets more chunks, or memory on paper. What is held goes back first: nobody waits for memory while holding some.
+    /// `false`: the leader's share is taken and the record `may_leave`.
     fn supply(
         &self,
         held: &mut Held<'_>,
@@ -453,8 +457,8 @@ mod tests {
     fn a_batch_that_never_began_does_not_hold_up_a_close() {
         let rig = Rig::one(settings());
         let entry = &rig.partitions[0];
-        let fresh = Some(rig.acc.fresh(entry, Waited::default()).unwrap());
-        let held = Held { acc: &rig.acc, entry, spare: Vec::new(), paper: Vec::new(), fresh };
+        let mut held = Held::new(&rig.acc, entry);
+        held.fresh = Some(rig.acc.fresh(entry, Waited::default()).unwrap());
         rig.acc.close();
         rig.acc.signals.take(&mut Pending::default());
         assert!(!rig.acc.unfinished.is_empty(), "the sender waits for it");

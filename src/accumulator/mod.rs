@@ -14,6 +14,7 @@ mod cache;
 mod chunks;
 mod entry;
 mod memory;
+mod owner;
 mod pace;
 mod partition;
 mod seal;
@@ -21,7 +22,6 @@ mod signals;
 mod sticky;
 mod topics;
 mod unfinished;
-mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -46,9 +46,9 @@ use crate::protocol::record::compression::Compression;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
 use memory::MemoryPool;
+use owner::UnseenLog;
 use seal::Sealer;
 use topics::TopicTable;
-use unseen::UnseenLog;
 
 /// What the accumulator is told; see the configuration keys of the same names.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! The process that is measured: a producer with default settings, four threads that send at a given rate, and a line on
 //! which it tells each outcome.
 //!
-//! An outcome is 24 bytes: the record's number (u64), partition (i32, or what went wrong), offset (i64), and the microseconds from
-//! when the record was due until then (u32).
+//! An outcome is 24 bytes: the record's number (u64), partition (i32, or what went wrong), offset (i64), and the
+//! microseconds from when the record was due until then (u32).
 
 use super::THREADS;
 use super::account::Account;

@@ -32,8 +32,9 @@ impl BatchOwner for RecordAccumulator {
     }
 
     fn abandoned(&self, partition: u32, generation: u64) {
-        log::error!(target: "kafka_producer::accumulator", "a batch of partition #{partition} was lost");
+        // First: a logger may flush, and would wait for what is lost.
         self.unfinished.end(generation);
+        log::error!(target: "kafka_producer::accumulator", "a batch of partition #{partition} was lost");
     }
 
     fn failed_unseen(&self, tp: &TopicPartition, error: &Error, records: u32) {
