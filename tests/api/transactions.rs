@@ -17,6 +17,13 @@ pub(crate) fn transactional(cluster: &MockCluster) -> Producer {
     open(fast(cluster).transactional_id(ID))
 }
 
+/// One that is initialised, however long that takes on a busy machine, and waits for so many milliseconds only.
+pub(crate) fn impatient(cluster: &MockCluster, max_block: u64) -> Producer {
+    let producer = open(fast(cluster).transactional_id(ID).max_block(ms(max_block)));
+    eventually("it is initialised", || producer.init_transactions().is_ok());
+    producer
+}
+
 /// A cluster of each protocol version.
 fn both() -> [MockCluster; 2] {
     let start = |version| {
@@ -243,8 +250,7 @@ fn dropping_the_guard_never_blocks_and_the_next_one_waits_for_the_abort() {
 #[test]
 fn an_abort_that_is_not_over_in_time_is_waited_for_by_the_next_one() {
     for cluster in both() {
-        let producer = open(fast(&cluster).transactional_id(ID).max_block(ms(200)));
-        producer.init_transactions().unwrap();
+        let producer = impatient(&cluster, 200);
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "aborted");
         producer.flush().unwrap();

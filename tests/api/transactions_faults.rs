@@ -2,7 +2,7 @@
 
 use crate::harness::{eventually, fast, no_violations};
 use crate::support::{AT_ONCE, PATIENCE, at_once, cause, ms, open, says};
-use crate::transactions::{ID, send, transactional, values};
+use crate::transactions::{ID, impatient, send, transactional, values};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, TransactionState};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{ConsumerGroupMetadata, Error, ErrorKind, Offsets, ProducerRecord};
@@ -116,8 +116,7 @@ fn a_successor_goes_on_where_a_lost_process_stopped() {
 #[test]
 fn a_commit_without_answer_gives_the_guard_back_and_is_repeated_until_it_is_known() {
     for cluster in both() {
-        let producer = open(fast(&cluster).transactional_id(ID).max_block(ms(300)));
-        producer.init_transactions().unwrap();
+        let producer = impatient(&cluster, 300);
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "x");
         producer.flush().unwrap();
@@ -158,8 +157,7 @@ fn a_commit_without_answer_gives_the_guard_back_and_is_repeated_until_it_is_know
 #[test]
 fn dropping_a_commit_without_outcome_aborts_nothing() {
     for cluster in both() {
-        let producer = open(fast(&cluster).transactional_id(ID).max_block(ms(200)));
-        producer.init_transactions().unwrap();
+        let producer = impatient(&cluster, 200);
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "x");
         producer.flush().unwrap();
@@ -348,8 +346,7 @@ fn without_brokers_every_call_ends_at_its_deadline() {
 #[test]
 fn nobody_is_told_to_repeat_a_commit_that_a_close_has_cut_short() {
     for cluster in both() {
-        let producer = open(fast(&cluster).transactional_id(ID).max_block(ms(200)));
-        producer.init_transactions().unwrap();
+        let producer = impatient(&cluster, 200);
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "x");
         producer.flush().unwrap();
