@@ -194,6 +194,59 @@ fn typed_methods_and_text_are_the_same_for_network_metrics_and_transactions() {
 }
 
 #[test]
+fn levels_can_be_set_beside_a_codec_that_a_file_names() {
+    for (level, shown) in [(9, Some(9)), (-1, None)] {
+        let typed = builder().set("compression.type", "gzip").compression_gzip_level(level).build();
+        if CompressionType::Gzip.is_available() {
+            assert_eq!(typed.unwrap().compression().level(), shown);
+        }
+    }
+    let levels = builder().compression_gzip_level(1).compression_lz4_level(17).compression_zstd_level(-7);
+    assert_eq!(levels.build().unwrap().compression(), Compression::new(CompressionType::None));
+    for (wrong, key) in [
+        (builder().compression_gzip_level(0), "compression.gzip.level: 0 "),
+        (builder().compression_lz4_level(18), "compression.lz4.level: 18 "),
+        (builder().compression_zstd_level(23), "compression.zstd.level: 23 "),
+        (builder().compression_zstd_level(i32::MIN), "compression.zstd.level: -2147483648 "),
+    ] {
+        let error = wrong.build().unwrap_err().to_string();
+        assert!(error.starts_with(key), "{error}");
+    }
+}
+
+/// Elsewhere a blank at the end of a line would make the value invalid or another one; an id with one is another id, to
+/// the broker too.
+#[test]
+fn blanks_around_a_value_do_not_count_save_in_ids() {
+    let config = quiet(&[
+        ("linger.ms", " 7\t"),
+        ("acks", " 1 "),
+        ("enable.idempotence", "false "),
+        ("compression.type", "none "),
+        ("partitioner.class", " RoundRobinPartitioner "),
+        ("key.serializer", " StringSerializer\t"),
+        ("retry.backoff.jitter", " 0.1 "),
+    ]);
+    assert_eq!((config.linger(), config.acks(), config.idempotence()), (ms(7), Acks::Leader, false));
+    assert_eq!(config.partitioner(), Some(PartitionerName::RoundRobin));
+    assert_eq!(config.key_serializer(), Some(SerializerName::String));
+    let config = warned(&[("transactional.id", "ledger ")], &["transactional.id: \"ledger \" has blanks"]);
+    assert_eq!(config.transactional_id(), Some("ledger "));
+    assert_eq!(warned(&[("client.id", " c")], &["client.id: \" c\""]).client_id(), Some(" c"));
+    refused(&[("transactional.id", "  ")], &["transactional.id: ", "not empty"]);
+}
+
+/// Java's `StringSerializer` reads these keys; another encoding would write other bytes.
+#[test]
+fn text_is_utf_8_whatever_java_s_string_serializer_is_told() {
+    for key in ["key.serializer.encoding", "value.serializer.encoding", "serializer.encoding"] {
+        quiet(&[(key, "UTF-8")]);
+        quiet(&[(key, "utf8")]);
+        refused(&[(key, "ISO-8859-1")], &[key, "ISO-8859-1", "UTF-8"]);
+    }
+}
+
+#[test]
 #[cfg(feature = "gzip")]
 fn the_last_setting_of_a_key_counts() {
     assert_eq!(builder().linger(ms(1)).set("linger.ms", "2").build().unwrap().linger(), ms(2));
@@ -210,6 +263,24 @@ fn values_out_of_range_name_key_value_and_what_is_valid() {
         ("linger.ms", "-1", "0 or more"),
         ("linger.ms", "5ms", "whole milliseconds"),
         ("linger.ms", "", "whole milliseconds"),
+        ("linger.ms", "5L", "whole milliseconds"),
+        ("linger.ms", "1e3", "whole milliseconds"),
+        ("linger.ms", "0x10", "whole milliseconds"),
+        ("linger.ms", "9223372036854775808", "0 or more"),
+        ("linger.ms", "-9223372036854775809", "0 or more"),
+        ("batch.size", "16_384", "a whole number"),
+        ("batch.size", "16,384", "a whole number"),
+        ("batch.size", "16384.0", "a whole number"),
+        ("batch.size", "2147483648", "from 0 to 2147483647"),
+        ("batch.size", "null", "a whole number"),
+        ("retries", "-1", "from 0 to 2147483647"),
+        ("acks", "true", "all, -1, 0, 1"),
+        ("acks", "", "all, -1, 0, 1"),
+        ("enable.idempotence", "1", "true or false"),
+        ("enable.idempotence", "", "true or false"),
+        ("retry.backoff.multiplier", "inf", "from 1 to 100"),
+        ("retry.backoff.jitter", "-0.1", "from 0 to 0.9"),
+        ("retry.backoff.jitter", "0,2", "from 0 to 0.9"),
         ("request.timeout.ms", "0", "from 1 to 2147483647"),
         ("request.timeout.ms", "2147483648", "from 1 to 2147483647"),
         ("delivery.timeout.ms", "0", "from 1 to 2147483647"),
@@ -459,6 +530,9 @@ fn unknown_keys_name_the_nearest_one() {
 fn class_names_of_java() {
     for (class, name) in [
         ("org.apache.kafka.clients.producer.RoundRobinPartitioner", PartitionerName::RoundRobin),
+        ("RoundRobinPartitioner", PartitionerName::RoundRobin),
+        ("UniformStickyPartitioner", PartitionerName::UniformSticky),
+        ("DefaultPartitioner", PartitionerName::Default),
         ("org.apache.kafka.clients.producer.UniformStickyPartitioner", PartitionerName::UniformSticky),
         ("org.apache.kafka.clients.producer.internals.DefaultPartitioner", PartitionerName::Default),
         ("murmur2_random", PartitionerName::Murmur2Random),
@@ -489,7 +563,17 @@ fn class_names_of_java() {
     for (key, class, method) in [
         ("key.serializer", "io.confluent.kafka.serializers.KafkaAvroSerializer", "KafkaProducer::new"),
         ("value.serializer", "com.example.OrderSerializer", "KafkaProducer::builder"),
+        ("value.serializer", "org.apache.kafka.common.serialization.ListSerializer", "KafkaProducer::new"),
+        (
+            "value.serializer",
+            "org.apache.kafka.common.serialization.StringDeserializer",
+            "KafkaProducer::new",
+        ),
+        ("value.serializer", "com.example.StringSerializer", "KafkaProducer::new"),
+        ("value.serializer", "stringserializer", "KafkaProducer::new"),
         ("partitioner.class", "com.example.ByRegion", "KafkaProducerBuilder::partitioner"),
+        ("partitioner.class", "com.example.RoundRobinPartitioner", "KafkaProducerBuilder::partitioner"),
+        ("partitioner.class", "Round_Robin", "round_robin"),
         ("interceptor.classes", "com.example.Audit", "KafkaProducerBuilder::interceptor"),
         ("metric.reporters", "com.example.Statsd", "KafkaProducerBuilder::report_every"),
     ] {
@@ -627,6 +711,47 @@ mod files {
         assert_eq!(config.plugin_value("schema.registry.url"), Some("https://registry.example.com"));
         assert_eq!(config.plugin_value("metrics.context.environment"), Some("production"));
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    /// What Java's `Properties.load` understands, in a file as operators keep them.
+    #[test]
+    fn odd_files() {
+        let path = std::env::temp_dir().join(format!("kafka-producer-odd-{}.properties", std::process::id()));
+        let read = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            ProducerConfig::from_file(&path)
+        };
+        let config = read(
+            b"\xef\xbb\xbf  ! a byte order mark, CR alone, blanks, and nothing after the last line\r\
+              bootstrap.servers \\\r\n   : one\\:9092,\\\r\n\t two:9092\r\n\\\r\n#no key\r\n\
+              linger.ms=1\nlinger.ms=2\n\x0c linger.ms 3\n\
+              client.id=\\u0063\\u00e4\\\n  f\\u00E9\n\
+              b\\u0061tch.size\t= 1000\n\
+              m\\etadata.max.age.ms:7",
+        );
+        let config = config.unwrap();
+        assert_eq!(config.bootstrap_servers().len(), 2);
+        assert_eq!((config.linger(), config.batch_size()), (ms(3), 1000));
+        assert_eq!((config.client_id(), config.metadata_max_age()), (Some("c\u{e4}f\u{e9}"), ms(7)));
+        assert_eq!(config.warnings(), &[] as &[String]);
+        for (text, parts) in [
+            (&b"a=1\n\nclient.id=C:\\users"[..], ["line 3: ", "double the backslash"]),
+            (b"", ["bootstrap.servers: ", "no broker"]),
+            (b"=a:9092", [": unknown key", "declare_keys"]),
+            (
+                b"bootstrap.servers=a:1,b:1\nLinger.ms=1",
+                ["Linger.ms: unknown key", "did you mean linger.ms?"],
+            ),
+            (b"bootstrap.servers=a:1 b:1", ["bootstrap.servers: ", "commas"]),
+            (b"bootstrap.servers=\"a:1\"", ["bootstrap.servers: ", "valid"]),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            for part in parts {
+                assert!(error.to_string().contains(part), "{part:?} in {error}");
+            }
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub(super) fn reliability(settings: &Settings, notes: &mut Notes) -> Result<Reli
         idempotence: settings.flag(IDEMPOTENCE)?,
         retries: settings.int(RETRIES)?,
         max_in_flight: settings.int(IN_FLIGHT)?,
-        transactional_id: id(settings, TRANSACTIONAL_ID)?,
+        transactional_id: id(settings, TRANSACTIONAL_ID, notes)?,
         transaction_timeout: settings.time(TRANSACTION_TIMEOUT)?,
         two_phase_commit: settings.flag(TWO_PHASE_COMMIT)?,
     };
@@ -273,9 +273,13 @@ pub(super) fn reliability(settings: &Settings, notes: &mut Notes) -> Result<Reli
     Ok(all)
 }
 
-/// A name that requests carry: the protocol's strings hold 32,767 bytes.
-pub(super) fn id(settings: &Settings, key: &str) -> Result<Option<String>, Error> {
+/// A name that requests carry: the protocol's strings hold 32,767 bytes. Blanks around it belong to it, as in Java, where a
+/// predecessor or an access rule may have the same; nobody sees them, hence the warning.
+pub(super) fn id(settings: &Settings, key: &str, notes: &mut Notes) -> Result<Option<String>, Error> {
     let id = settings.text(key)?;
+    if let Some(id) = id.as_ref().filter(|id| id.trim().len() < id.len()) {
+        notes.warn(format_args!("{key}: {id:?} has blanks around it, which belong to it, as in Java"));
+    }
     match id.as_ref().map(String::len) {
         Some(len) if len > i16::MAX as usize => {
             Err(Error::config(key, format_args!("{len} bytes are too long; give at most {}", i16::MAX)))

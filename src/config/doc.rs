@@ -12,8 +12,8 @@ const HEAD: &str = "\
 
 Every key of the Java producer 4.x, and a few of this library's own. Give them as text
 (`ProducerConfigBuilder::set`, `ProducerConfig::from_properties`, `ProducerConfig::from_file`) or through the builder's
-method of the same name: dots become underscores, the unit goes (`linger.ms` is `linger(Duration)`). Codec and level are
-set together by `compression`, and `partitioner.class` by `partitioner`.
+method of the same name: dots become underscores, the unit goes (`linger.ms` is `linger(Duration)`). `compression` sets
+codec and level together, and `partitioner` is `partitioner.class`.
 
 - Defaults are those of Java 4.x, also where older texts differ (`linger.ms` was 0, `acks` was 1, `enable.idempotence`
   was false).
@@ -22,6 +22,7 @@ set together by `compression`, and `partitioner.class` by `partitioner`.
 - Two settings that were both given can contradict each other, which is an error. A default yields instead, with a
   warning. One exception, as in Java: more than five requests in flight need an explicit `enable.idempotence=false`.
 - Times given as text are whole milliseconds; the builder takes any `Duration`. Beyond 100 years they count as that.
+- Blanks around a value do not count, save around the ids, where they belong to it as in Java; a warning says so.
 - Nothing in a value is filled in or fetched: no `${...}`, no file, no class.
 
 This page is generated from the table in `src/config/table/`: `UPDATE_DOCS=1 cargo test --test configuration_doc`.

@@ -24,10 +24,13 @@ pub(super) enum Value {
     Off,
 }
 
-/// Reads `text` as the key's table row says. Blanks around it do not count, as in Java.
+/// Reads `text` as the key's table row says. As in Java, blanks around it count in free text alone: an id with one is
+/// another id.
 pub(super) fn parse(key: &Key, text: &str) -> Result<Value, Error> {
+    let whole = text;
     let text = text.trim();
     let value = match key.kind {
+        Kind::Text | Kind::NonEmpty => Some(Value::Text(whole.to_owned())),
         Kind::Bool if text.eq_ignore_ascii_case("true") => Some(Value::Bool(true)),
         Kind::Bool if text.eq_ignore_ascii_case("false") => Some(Value::Bool(false)),
         Kind::Bool => None,
@@ -43,9 +46,7 @@ pub(super) fn parse(key: &Key, text: &str) -> Result<Value, Error> {
         },
         Kind::Real { .. } => text.parse().ok().map(Value::Real),
         Kind::List => Some(Value::List(list(text))),
-        Kind::OneOf { .. } | Kind::Text | Kind::NonEmpty | Kind::Class | Kind::Password => {
-            Some(Value::Text(text.to_owned()))
-        }
+        Kind::OneOf { .. } | Kind::Class | Kind::Password => Some(Value::Text(text.to_owned())),
     };
     value.and_then(|value| fit(key, value).ok()).ok_or_else(|| invalid(key, &format!("{text:?}")))
 }
@@ -82,7 +83,7 @@ fn fit(key: &Key, value: Value) -> Result<Value, Value> {
             let found = names.iter().find(is_meant).map(|name| Value::Text((*name).to_owned()));
             return found.ok_or(value);
         }
-        (Value::Text(text), Kind::NonEmpty) => !text.is_empty(),
+        (Value::Text(text), Kind::NonEmpty) => !text.trim().is_empty(),
         (Value::Text(_), Kind::Text | Kind::Class | Kind::Password) => true,
         _ => false,
     };

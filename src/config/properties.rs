@@ -55,23 +55,29 @@ impl<'a> Lines<'a> {
         Some(line)
     }
 
-    /// The next line that is neither blank nor a comment, with its continuations, and its number.
+    /// The next line that is neither blank nor a comment, with its continuations, and its number. A backslash alone
+    /// continues nothing: what follows begins a line, and may be a comment, as in Java.
     fn logical(&mut self) -> Option<(usize, String)> {
-        let mut line = loop {
-            let line = self.natural()?.trim_start_matches(is_blank);
-            if !line.is_empty() && !line.starts_with(['#', '!']) {
-                break line.to_owned();
+        let mut line = String::new();
+        let mut number = self.number;
+        loop {
+            let Some(more) = self.natural() else {
+                return (!line.is_empty()).then_some((number, line));
+            };
+            let more = more.trim_start_matches(is_blank);
+            if line.is_empty() {
+                if more.starts_with(['#', '!']) {
+                    continue;
+                }
+                number = self.number;
             }
-        };
-        let number = self.number;
-        while ends_in_continuation(&line) {
-            line.pop();
-            match self.natural() {
-                Some(more) => line.push_str(more.trim_start_matches(is_blank)),
-                None => break,
+            line.push_str(more);
+            if ends_in_continuation(&line) {
+                line.pop();
+            } else if !line.is_empty() {
+                return Some((number, line));
             }
         }
-        Some((number, line))
     }
 }
 
@@ -135,6 +141,7 @@ fn unit(chars: &mut std::str::Chars<'_>) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         parse(text).unwrap()
@@ -170,6 +177,9 @@ mod tests {
         assert_eq!(one("a=b,\\\n   c,\\\r\n\td"), ("a".into(), "b,c,d".into()));
         assert_eq!(one("a=b\\\n#c"), ("a".into(), "b#c".into()));
         assert_eq!(one("a=b\\"), ("a".into(), "b".into()));
+        assert_eq!(pairs("a=b\\\n\nc=d").len(), 2, "a blank line ends what it continues");
+        assert_eq!(one("\\\n  # c\n\\\n\n\\\na=\\\nb"), ("a".into(), "b".into()));
+        assert!(pairs("\\").is_empty() && pairs("\\\n\\\n").is_empty());
         assert_eq!(pairs("a=b\\\\\nc=d").len(), 2);
     }
 
@@ -181,6 +191,35 @@ mod tests {
         assert!(parse("a=1\nb=\\u12G4secret").unwrap_err().starts_with("line 2: "));
         assert!(!parse("b=\\u12G4secret").unwrap_err().contains("secret"));
         assert!(parse("b=\\u1").is_err());
+    }
+
+    /// Texts made at random of what the format knows, and what `Properties.load` of Java 17 makes of each: text, then
+    /// `key=value` for each key, all in hex, or `malformed`.
+    #[test]
+    fn texts_are_read_as_java_reads_them() {
+        let unhex = |hex: &str| {
+            let bytes = (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap());
+            String::from_utf8(bytes.collect()).unwrap()
+        };
+        for case in include_str!("../../tests/fixtures/properties-of-java.txt").lines() {
+            let mut words = case.split(' ');
+            let text = unhex(words.next().unwrap());
+            let ours = parse(&text);
+            if case.ends_with(" malformed") {
+                assert!(ours.is_err(), "{text:?}: {ours:?}");
+                continue;
+            }
+            let mut java: BTreeMap<_, _> =
+                words.map(|w| w.split_once('=').unwrap()).map(|(k, v)| (unhex(k), unhex(v))).collect();
+            let ours = ours.unwrap_or_else(|e| panic!("{text:?}: {e}"));
+            let mut ours: BTreeMap<_, _> = ours.into_iter().collect();
+            // Java makes an empty pair of a backslash that is alone on the last line, which nobody misses.
+            if text.trim_end().ends_with('\\') {
+                java.remove("");
+                ours.remove("");
+            }
+            assert_eq!(ours, java, "{text:?}");
+        }
     }
 
     #[test]

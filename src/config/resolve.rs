@@ -25,7 +25,7 @@ pub(super) fn resolve(
     let text = |key| Ok::<_, Error>(settings.text(key)?.unwrap_or_default());
     Ok(ProducerConfig {
         bootstrap_servers,
-        client_id: check::id(settings, "client.id")?,
+        client_id: check::id(settings, "client.id", notes)?,
         key_serializer: serializer(settings, "key.serializer")?,
         value_serializer: serializer(settings, "value.serializer")?,
         acks: reliability.acks,
@@ -116,8 +116,9 @@ fn serializer(settings: &Settings, key: &str) -> Result<Option<SerializerName>, 
         Error::config(
             key,
             format_args!(
-                "{class:?} is none of the serializers of Java's org.apache.kafka.common.serialization; remove the key \
-                 and give the serializer itself to KafkaProducer::new or KafkaProducer::builder"
+                "{class:?} is no serializer that has a name here (those of single values in Java's \
+                 org.apache.kafka.common.serialization have); remove the key and give the serializer itself to \
+                 KafkaProducer::new or KafkaProducer::builder"
             ),
         )
     })

@@ -34,7 +34,7 @@ impl ProducerConfigBuilder {
     /// Default: none. A codec needs its cargo feature: `gzip`, `snappy`, `lz4` (on by default), `zstd` (off). Saves
     /// network and disk for processor time; lz4 is the cheapest, zstd the smallest.
     ///
-    /// Java: `compression.type`, `compression.gzip.level`, `compression.lz4.level`, `compression.zstd.level`.
+    /// Java: `compression.type`, and the level of that codec.
     ///
     /// [`CompressionType`]: crate::protocol::record::compression::CompressionType
     pub fn compression(self, compression: impl Into<Compression>) -> Self {
@@ -45,6 +45,29 @@ impl ProducerConfigBuilder {
             Some(key) => with_codec.typed_or_unset(key, level),
             None => with_codec,
         }
+    }
+
+    /// Level of gzip, if that is the codec: 1 (fast) to 9 (small), or -1, zlib's own choice, which is the default.
+    ///
+    /// Java: `compression.gzip.level`.
+    pub fn compression_gzip_level(self, level: i32) -> Self {
+        let own_choice = level == -1;
+        let value = if own_choice { Value::Off } else { Value::Int(i64::from(level)) };
+        self.typed("compression.gzip.level", value)
+    }
+
+    /// Level of lz4, if that is the codec: 1 to 17, default 9. Accepted as in Java; the encoder has one speed, the fast one.
+    ///
+    /// Java: `compression.lz4.level`.
+    pub fn compression_lz4_level(self, level: i32) -> Self {
+        self.typed("compression.lz4.level", Value::Int(i64::from(level)))
+    }
+
+    /// Level of zstd, if that is the codec: -131,072 (fastest) to 22 (smallest), default 3.
+    ///
+    /// Java: `compression.zstd.level`.
+    pub fn compression_zstd_level(self, level: i32) -> Self {
+        self.typed("compression.zstd.level", Value::Int(i64::from(level)))
     }
 
     /// Name of this producer in requests: in the broker's log, quotas and metrics.

@@ -43,7 +43,45 @@ const FOREIGN: &[(&str, &str)] = &[
     ("debug", "no key: logging is by the `log` crate, with a level for each target"),
     ("log_level", "no key: logging is by the `log` crate, with a level for each target"),
     ("api.version.request", "no key: versions are always asked for"),
+    (
+        "api.version.request.timeout.ms",
+        "socket.connection.setup.timeout.ms (versions are asked for in that time)",
+    ),
+    ("api.version.fallback.ms", "no key: versions are always asked for"),
     ("broker.version.fallback", "no key: versions are always asked for"),
+    ("message.copy.max.bytes", "no key: a record is copied once, into its batch"),
+    ("receive.message.max.bytes", "no key: answers take memory as their bytes arrive"),
+    ("topic.metadata.refresh.fast.interval.ms", "retry.backoff.ms"),
+    ("topic.metadata.refresh.sparse", "no key: only topics in use are asked for"),
+    ("topic.metadata.propagation.max.ms", "max.block.ms"),
+    ("socket.max.fails", "no key: a request that is not answered in time ends its connection"),
+    ("broker.address.ttl", "no key: a name is looked up again for each connection"),
+    ("broker.address.family", "no key: give `KafkaProducerBuilder::resolver` a look-up of your own"),
+    ("reconnect.backoff.jitter.ms", "retry.backoff.jitter"),
+    ("enabled_events", "no key: use `KafkaProducerBuilder::on_event`"),
+    ("error_cb", "no key: use `KafkaProducerBuilder::on_event`"),
+    ("throttle_cb", "no key: use `KafkaProducerBuilder::on_event`"),
+    ("stats_cb", "no key: use `KafkaProducerBuilder::report_every`"),
+    ("log_cb", "no key: logging is by the `log` crate, with a level for each target"),
+    ("log.queue", "no key: logging is by the `log` crate, with a level for each target"),
+    ("log.thread.name", "no key: logging is by the `log` crate, with a level for each target"),
+    ("log.connection.close", "no key: logging is by the `log` crate, with a level for each target"),
+    ("dr_cb", "no key: use `KafkaProducer::send_with`"),
+    ("dr_msg_cb", "no key: use `KafkaProducer::send_with`"),
+    ("partitioner_cb", "partitioner.class"),
+    ("plugin.library.paths", "interceptor.classes"),
+    ("queue.buffering.backpressure.threshold", "max.in.flight.requests.per.connection"),
+    ("queuing.strategy", "no key: records of a partition are sent in their order"),
+    ("enable.gapless.guarantee", "enable.idempotence"),
+    ("produce.offset.report", "no key: every handle has its record's offset"),
+    ("enable.ssl.certificate.verification", "ssl.endpoint.identification.algorithm"),
+    ("ssl.crl.location", "ssl.truststore.location"),
+    ("ssl.providers", "no key: this version has no TLS"),
+    ("sasl.kerberos.principal", "sasl.jaas.config"),
+    ("sasl.kerberos.keytab", "sasl.jaas.config"),
+    ("sasl.oauthbearer.config", "sasl.jaas.config"),
+    ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"),
+    ("sasl.oauthbearer.client.secret", "sasl.oauthbearer.client.credentials.client.secret"),
     // kafkajs.
     ("brokers", "bootstrap.servers"),
     ("idempotent", "enable.idempotence"),
@@ -52,6 +90,9 @@ const FOREIGN: &[(&str, &str)] = &[
     ("requestTimeout", "request.timeout.ms"),
     ("initialRetryTime", "retry.backoff.ms"),
     ("maxRetryTime", "retry.backoff.max.ms"),
+    ("createPartitioner", "partitioner.class"),
+    ("retry.multiplier", "retry.backoff.multiplier"),
+    ("retry.factor", "retry.backoff.jitter"),
     ("allowAutoTopicCreation", "no key: the broker's auto.create.topics.enable decides"),
     // sarama.
     ("Producer.MaxMessageBytes", "max.request.size"),
@@ -69,8 +110,24 @@ const FOREIGN: &[(&str, &str)] = &[
     ("Producer.Transaction.ID", "transactional.id"),
     ("Net.MaxOpenRequests", "max.in.flight.requests.per.connection"),
     ("Net.DialTimeout", "socket.connection.setup.timeout.ms"),
+    ("Net.ReadTimeout", "request.timeout.ms"),
+    ("Net.WriteTimeout", "request.timeout.ms"),
+    ("Net.KeepAlive", "no key: keep-alive is always on"),
     ("Metadata.RefreshFrequency", "metadata.max.age.ms"),
+    ("Metadata.Retry.Backoff", "retry.backoff.ms"),
+    ("Metadata.Timeout", "max.block.ms"),
+    ("Producer.Transaction.Timeout", "transaction.timeout.ms"),
+    ("Producer.Flush.MaxMessages", "batch.size (in bytes)"),
+    ("Producer.Return.Successes", "no key: every `send` gives a handle"),
+    ("Producer.Return.Errors", "no key: every `send` gives a handle"),
     // franz-go, kafka-go, kafka-python.
+    ("Balancer", "partitioner.class"),
+    ("ConnIdleTimeout", "connections.max.idle.ms"),
+    ("api_version", "no key: versions are always asked for"),
+    ("sasl_plain_username", "sasl.jaas.config"),
+    ("sasl_plain_password", "sasl.jaas.config"),
+    ("ssl_cafile", "ssl.truststore.location"),
+    ("ssl_check_hostname", "ssl.endpoint.identification.algorithm"),
     ("SeedBrokers", "bootstrap.servers"),
     ("ProducerLinger", "linger.ms"),
     ("BatchTimeout", "linger.ms"),
@@ -95,6 +152,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("key.serializer.class", "key.serializer"),
     ("queue.enqueue.timeout.ms", "max.block.ms"),
     ("compressed.topics", "compression.type (for all topics)"),
+    ("zookeeper.connect", "bootstrap.servers"),
+    ("max.message.size", "max.request.size"),
     // Of consumers and topics.
     ("group.id", "nothing: it is a consumer's key"),
     ("group.instance.id", "nothing: it is a consumer's key"),
@@ -103,6 +162,11 @@ const FOREIGN: &[(&str, &str)] = &[
     ("auto.commit.interval.ms", "nothing: it is a consumer's key"),
     ("session.timeout.ms", "nothing: it is a consumer's key"),
     ("isolation.level", "nothing: it is a consumer's key"),
+    ("client.rack", "nothing: it is a consumer's key"),
+    ("check.crcs", "nothing: it is a consumer's key"),
+    ("fetch.min.bytes", "nothing: it is a consumer's key"),
+    ("fetch.max.wait.ms", "nothing: it is a consumer's key"),
+    ("heartbeat.interval.ms", "nothing: it is a consumer's key"),
     ("max.poll.records", "nothing: it is a consumer's key"),
     ("max.poll.interval.ms", "nothing: it is a consumer's key"),
     ("key.deserializer", "nothing: it is a consumer's key"),
@@ -126,7 +190,8 @@ pub(super) fn suggest<'a>(unknown: &str, declared: impl Iterator<Item = &'a str>
     if let Some(name) = names.iter().find(|name| squeeze(name) == bare) {
         return Some((*name).to_owned());
     }
-    let ending = |name: &&&str| unknown.strip_suffix(**name).is_some_and(|prefix| prefix.ends_with('.'));
+    let dotted = unknown.to_ascii_lowercase().replace(['-', '_'], ".");
+    let ending = |name: &&&str| dotted.strip_suffix(**name).is_some_and(|prefix| prefix.ends_with('.'));
     if let Some(name) = names.iter().filter(ending).max_by_key(|name| name.len()) {
         return Some((*name).to_owned());
     }
@@ -186,6 +251,9 @@ mod tests {
             ("max.in.flight.request.per.conection", "max.in.flight.requests.per.connection"),
             ("spring.kafka.producer.retries", "retries"),
             ("producer.compression.type", "compression.type"),
+            ("spring.kafka.producer.bootstrap-servers", "bootstrap.servers"),
+            ("spring.kafka.producer.key-serializer", "key.serializer"),
+            ("KAFKA_LINGER_MS", "linger.ms"),
         ] {
             assert_eq!(hint(unknown).as_deref(), Some(key), "{unknown}");
         }

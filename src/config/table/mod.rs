@@ -110,6 +110,10 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    /// What Java's `StringSerializer` reads, which the producer itself does not know.
+    const ENCODINGS: [&str; 3] =
+        ["key.serializer.encoding", "value.serializer.encoding", "serializer.encoding"];
+
     #[test]
     fn names_are_unique_and_documented() {
         let mut seen = HashSet::new();
@@ -128,6 +132,25 @@ mod tests {
         }
     }
 
+    /// Keys that name classes in Java are objects here, given to `KafkaProducerBuilder`.
+    #[test]
+    fn every_key_has_a_typed_method() {
+        let settings = include_str!("../setters.rs");
+        let objects = include_str!("../../producer/builder.rs");
+        for key in keys() {
+            let place = match key.status {
+                Status::Used | Status::Ours => settings,
+                Status::Plugin => objects,
+                Status::Jvm | Status::Broker | Status::Security => continue,
+            };
+            let named = place.contains(&format!("Java: `{}`", key.name));
+            let ours = key.status == Status::Ours && place.contains(&format!("\"{}\"", key.name));
+            // Nothing can be chosen in these.
+            let fixed = ["security.protocol", ENCODINGS[0], ENCODINGS[1], ENCODINGS[2]].contains(&key.name);
+            assert!(named || ours || fixed, "{} has no method", key.name);
+        }
+    }
+
     /// Java 4.1.0 has 112 keys; the others come from other versions of it.
     #[test]
     fn all_keys_of_java_are_there() {
@@ -136,6 +159,9 @@ mod tests {
             "auto.include.jmx.reporter",
             "bootstrap.resolve.timeout.ms",
             "buffer.memory.allocation.strategy",
+            ENCODINGS[0],
+            ENCODINGS[1],
+            ENCODINGS[2],
         ];
         let java = keys().filter(|key| key.status != Status::Ours && !others.contains(&key.name)).count();
         assert_eq!(java, 112);

@@ -25,6 +25,9 @@ const fn one_of(names: &'static [&'static str]) -> Kind {
     OneOf { names, any_case: false }
 }
 
+/// Java's names of the one encoding that there is.
+const UTF_8: Kind = OneOf { names: &["UTF-8", "UTF8"], any_case: true };
+
 /// A socket buffer: -1 leaves it to the operating system.
 const SOCKET_BUFFER: Kind = Int { min: 1, max: i32::MAX as i64, off: true };
 
@@ -39,6 +42,12 @@ pub(super) const KEYS: &[Key] = &[
         "Java's class name of the key's serializer; checked against the type in use. Others than those of `org.apache.kafka.common.serialization` are objects and given to `KafkaProducer::new`."),
     key("value.serializer", Class, None, High, Used,
         "The same for the value."),
+    key("key.serializer.encoding", UTF_8, None, Low, Used,
+        "What Java's `StringSerializer` reads besides: text is always UTF-8 here, and any other encoding is refused."),
+    key("value.serializer.encoding", UTF_8, None, Low, Used,
+        "The same for the value."),
+    key("serializer.encoding", UTF_8, None, Low, Used,
+        "The same for both."),
     key("acks", OneOf { names: &["all", "-1", "0", "1"], any_case: true }, Some("all"), Low, Used,
         "Who must have a batch before it counts as written: `all` in-sync replicas (also `-1`), the leader alone (`1`), nobody (`0`: no answer, no offset, silent loss). Other than `all` turns a default `enable.idempotence` off."),
     key("enable.idempotence", Bool, Some("true"), Low, Used,
