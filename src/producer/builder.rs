@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::lifecycle::close_all;
@@ -11,7 +12,7 @@ use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
 use crate::driver::{Callbacks, Listener, Lookup, Monitor, Report, Resolver, SenderHandle, Status, start};
 use crate::engine::{Engine, TransactionPort};
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind, panic_text};
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::metrics::{Event, Metrics, MetricsSnapshot};
 use crate::partitioner::{self, TypedPartitioner};
@@ -57,7 +58,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         self
     }
 
-    /// Adds an interceptor behind those added before.
+    /// Adds an interceptor behind those added before. Java: `interceptor.classes`.
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl Interceptor<K, V> + 'static) -> Self {
         self.interceptors.push(Box::new(interceptor));
@@ -109,7 +110,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     }
 
     /// Calls `reporter` with the metrics every `interval`, and a last time when the producer closes. May be called
-    /// several times: each reporter has its own interval.
+    /// several times: each reporter has its own interval. Java: `metric.reporters`.
     ///
     /// It runs on the thread that [`on_event`](Self::on_event) describes; a slow one delays events and other reporters.
     #[must_use]
@@ -135,22 +136,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
     /// As [`KafkaProducer::new`]; [`Misuse`](crate::ErrorKind::Misuse) for a report every zero seconds.
     pub fn build(mut self) -> Result<KafkaProducer<K, V>, Error> {
         let config = self.config.clone();
-        settings::refuse_what_is_missing(&config)?;
-        if self.reports.iter().any(|report| report.every.is_zero()) {
-            return Err(Error::new(ErrorKind::Misuse, "report_every: the interval must be more than zero"));
-        }
-        check_roughly::<K>(&config, Role::Key)?;
-        check_roughly::<V>(&config, Role::Value)?;
-        if self.partitioner.is_none() {
-            let named = config.partitioner().and_then(partitioner::by_name);
-            self.partitioner = named.map(|p| Box::new(p) as Box<dyn TypedPartitioner<K, V>>);
-        }
-        let threads = self.configure().and_then(|()| {
-            let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
-            let resolver = self.lookup.take().map_or_else(Resolver::default, Resolver::new);
-            let reports = std::mem::take(&mut self.reports);
-            Threads::start(&config, adaptive, resolver, self.listener.take(), reports)
-        });
+        let threads = self.prepare(&config);
         let interceptors = Arc::new(Interceptors::new(self.interceptors));
         let Threads { acc, status, sender, callbacks, transactions, monitor } =
             threads.inspect_err(|_| {
@@ -181,24 +167,48 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
         })
     }
 
+    /// Whatever may fail. If it does, the plug-ins are closed by the caller: from here on they belong to the producer.
+    fn prepare(&mut self, config: &ProducerConfig) -> Result<Threads, Error> {
+        settings::refuse_what_is_missing(config)?;
+        if self.reports.iter().any(|report| report.every.is_zero()) {
+            return Err(Error::new(ErrorKind::Misuse, "report_every: the interval must be more than zero"));
+        }
+        check_roughly::<K>(config, Role::Key)?;
+        check_roughly::<V>(config, Role::Value)?;
+        if self.partitioner.is_none() {
+            let named = config.partitioner().and_then(partitioner::by_name);
+            self.partitioner = named.map(|p| Box::new(p) as Box<dyn TypedPartitioner<K, V>>);
+        }
+        self.configure(&PluginConfig::new(config))?;
+        let adaptive = self.partitioner.as_ref().is_none_or(|p| p.is_adaptive());
+        let resolver = self.lookup.take().map_or_else(Resolver::default, Resolver::new);
+        let reports = std::mem::take(&mut self.reports);
+        Threads::start(config, adaptive, resolver, self.listener.take(), reports)
+    }
+
     /// Shows every plug-in the configuration, before anything of the producer runs.
-    fn configure(&mut self) -> Result<(), Error> {
-        let config = PluginConfig::new(&self.config);
-        let failed = |key: &str, what: &str| {
-            let error = Error::config(key, format_args!("the {what} cannot be configured"));
-            move |cause: BoxError| error.with_source(cause)
-        };
-        self.key.configure(&config, Role::Key).map_err(failed(Role::Key.config_key(), "key serializer"))?;
-        self.value
-            .configure(&config, Role::Value)
-            .map_err(failed(Role::Value.config_key(), "value serializer"))?;
+    fn configure(&mut self, config: &PluginConfig<'_>) -> Result<(), Error> {
+        configured(Role::Key.config_key(), "key serializer", || self.key.configure(config, Role::Key))?;
+        configured(Role::Value.config_key(), "value serializer", || {
+            self.value.configure(config, Role::Value)
+        })?;
         if let Some(partitioner) = &mut self.partitioner {
-            partitioner.configure(&config).map_err(failed("partitioner.class", "partitioner"))?;
+            configured("partitioner.class", "partitioner", || partitioner.configure(config))?;
         }
         for interceptor in &mut self.interceptors {
-            interceptor.configure(&config).map_err(failed("interceptor.classes", "interceptor"))?;
+            configured("interceptor.classes", "interceptor", || interceptor.configure(config))?;
         }
         Ok(())
+    }
+}
+
+/// Runs a plug-in's `configure`. A panic there must not keep the others from being closed.
+fn configured(key: &str, what: &str, run: impl FnOnce() -> Result<(), BoxError>) -> Result<(), Error> {
+    let error = |how: &str| Error::config(key, format_args!("the {what} {how}"));
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(error("cannot be configured").with_source(cause)),
+        Err(panic) => Err(error("panicked in configure").with_source(panic_text(&*panic))),
     }
 }
 

@@ -6,9 +6,11 @@ use kafka_producer::mock::MockCluster;
 use kafka_producer::partitioner::{KeyedRecord, TopicView};
 use kafka_producer::serializer::{Context, Role};
 use kafka_producer::{
-    BoxError, Choice, ErrorKind, Interceptor, KafkaProducer, Partitioner, ProducerRecord, Serializer,
+    BoxError, Choice, ErrorKind, Interceptor, KafkaProducer, Partitioner, ProducerConfigBuilder,
+    ProducerRecord, Serializer,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(Clone, Default)]
 struct Journal(Arc<Mutex<Vec<String>>>);
@@ -29,7 +31,9 @@ impl Plug {
     fn configured(&self, config: &PluginConfig<'_>, as_what: &str) -> Result<(), BoxError> {
         self.1.note(format!("{} {as_what} {}", self.0, config.value("plug.greeting").unwrap_or("-")));
         assert!(!config.producer().bootstrap_servers().is_empty());
-        if config.value("plug.fails") == Some(self.0) { Err("told to".into()) } else { Ok(()) }
+        let told = |what: &str| config.value("plug.fails") == Some(&format!("{what}{}", self.0));
+        assert!(!told("loudly "), "told to panic");
+        if told("") { Err("told to".into()) } else { Ok(()) }
     }
 }
 
@@ -125,6 +129,64 @@ fn a_plug_in_that_cannot_be_configured_is_named_and_all_are_closed() {
         assert_eq!(notes[..=at], CONFIGURED[..=at]);
         assert_eq!(notes[at + 1..], ["k closed", "v closed", "p closed", "i closed"]);
     }
+}
+
+#[test]
+fn a_plug_in_that_panics_in_configure_is_an_error_and_all_are_closed() {
+    let cluster = MockCluster::start(1).unwrap();
+    for (at, (name, key)) in [
+        ("k", "key.serializer"),
+        ("v", "value.serializer"),
+        ("p", "partitioner.class"),
+        ("i", "interceptor.classes"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let journal = Journal::default();
+        let error = open(&cluster, &journal, "k", &format!("loudly {name}")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{key}: ")), "{text}");
+        assert!(text.contains("panicked") && text.ends_with("told to panic"), "{text}");
+        assert_eq!(journal.take()[at + 1..], ["k closed", "v closed", "p closed", "i closed"]);
+    }
+}
+
+#[test]
+fn plug_ins_of_a_producer_that_is_not_opened_are_closed_whatever_the_reason() {
+    let cluster = MockCluster::start(1).unwrap();
+    let closed = ["k closed", "v closed", "p closed", "i closed"];
+    let journal = Journal::default();
+    let plug = |name| Plug(name, journal.clone());
+    let build = |config: ProducerConfigBuilder, every| {
+        KafkaProducer::<str, str>::builder(config.build().unwrap(), plug("k"), plug("v"))
+            .partitioner(plug("p"))
+            .interceptor(plug("i"))
+            .report_every(every, |_| {})
+            .build()
+    };
+    let error = build(config(&cluster), Duration::ZERO).unwrap_err();
+    assert_eq!((error.kind(), journal.take()), (ErrorKind::Misuse, closed.map(str::to_owned).to_vec()));
+    let wrong = config(&cluster).set("key.serializer", "LongSerializer");
+    let error = build(wrong, Duration::MAX).unwrap_err();
+    assert_eq!((error.kind(), journal.take()), (ErrorKind::Config, closed.map(str::to_owned).to_vec()));
+    // A report that is never due is no reason.
+    let producer = build(config(&cluster), Duration::MAX).unwrap();
+    producer.send(ProducerRecord::new("t", "v")).unwrap().get().unwrap();
+    producer.close().unwrap();
+}
+
+#[test]
+fn a_producer_that_is_dropped_closes_its_plug_ins() {
+    let cluster = MockCluster::start(1).unwrap();
+    let journal = Journal::default();
+    let producer = open(&cluster, &journal, "k", "").unwrap();
+    producer.send(ProducerRecord::new("t", "v").key("k")).unwrap().detach();
+    journal.take();
+    drop(producer);
+    assert_eq!(journal.take(), ["k closed", "v closed", "p closed", "i closed"]);
+    assert_eq!(cluster.records("t", 0).len(), 1, "and sends what it has");
 }
 
 #[test]
