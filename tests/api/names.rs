@@ -1,6 +1,6 @@
 //! Names of brokers: several addresses of which the first are dead, look-ups that fail, hang or panic.
 
-use crate::harness::{all_delivered, fast, hasty, no_violations, send_numbers};
+use crate::harness::{all_delivered, hasty, send_numbers};
 use crate::support::{
     Manners, PATIENCE, Producer, Stranger, after, at_once, cause, dead_address, eventually, gate, ms, says,
 };
@@ -57,13 +57,13 @@ fn an_address_of_the_same_port_where_nobody_listens_is_passed_over() {
     let cluster = MockCluster::start(1).unwrap();
     let port = address_of(&cluster).port();
     let both = vec![SocketAddr::from(([127, 0, 0, 2], port)), SocketAddr::from(([127, 0, 0, 1], port))];
-    let config = fast(&cluster);
+    let config = crate::harness::fast(&cluster);
     // Every connection, the one to the broker that the metadata names too.
     let producer = open_with(config, move |_, _| Ok(both.clone()));
     all_delivered(&send_numbers(&producer, "t", 0, 0..3));
     cluster.disconnect(1).unwrap();
     all_delivered(&send_numbers(&producer, "t", 0, 3..6));
-    no_violations(&cluster);
+    crate::harness::no_violations(&cluster);
 }
 
 #[test]
