@@ -32,6 +32,7 @@ mod wait;
 
 mod answers;
 mod bad_input;
+mod config_keys;
 mod coordinator;
 mod copier;
 mod delivery;
