@@ -96,14 +96,24 @@ fn trouble() {
     hears(&heard, |e| matches!(e, Event::Throttled { broker, time, .. } if broker.id == 1 && *time == ms(3)));
     cluster.inject(Fault::on(ApiKey::PRODUCE).drop_before());
     send(3);
-    hears(&heard, |e| matches!(e, Event::Disconnected { reason: Some(_), lost_requests: 1, .. }));
+    hears(&heard, |e| {
+        matches!(e, Event::Disconnected { broker, reason: Some(reason), lost_requests: 1, .. }
+        if broker.id == 1 && reason.broker().is_some())
+    });
     hears(&heard, |e| matches!(e, Event::RequestDone { outcome: RequestOutcome::Lost, bytes_in: 0, .. }));
     cluster.set_leader("t", 0, 2).unwrap();
     send(4);
-    hears(&heard, |e| matches!(e, Event::LeaderChanged { old: Some(1), new: Some(2), .. }));
+    hears(&heard, |e| {
+        matches!(e, Event::LeaderChanged { topic_partition, old: Some(1), new: Some(2), .. }
+        if topic_partition.to_string() == "t-0")
+    });
     cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
     failure(&send_numbers(&producer, "t", 0, 5..6)[0]);
-    hears(&heard, |e| matches!(e, Event::Failed { records: 1, .. }));
+    hears(&heard, |e| {
+        matches!(e, Event::Failed { topic_partition, records: 1, error, .. }
+        if topic_partition.to_string() == "t-0"
+            && error.code() == Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))
+    });
     hears(&heard, |e| matches!(e, Event::Fatal { error, .. } if error.is_fatal()));
 }
 
@@ -113,7 +123,11 @@ fn a_broker_that_refuses_connections() {
     cluster.inject(Fault::refuse_connections().times(2));
     let (producer, heard) = hearing(fast(&cluster));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
-    hears(&heard, |e| matches!(e, Event::ConnectFailed { error, .. } if error.broker().is_some()));
+    let address = cluster.address(1).unwrap();
+    hears(&heard, |e| {
+        matches!(e, Event::ConnectFailed { broker, error, .. }
+        if broker.address == address && error.broker().is_some())
+    });
 }
 
 #[test]
@@ -124,7 +138,25 @@ fn a_batch_that_is_too_large_is_told_of() {
     let handles: Vec<_> =
         (0..4).map(|_| producer.send(ProducerRecord::new("t", &value).partition(0)).unwrap()).collect();
     all_delivered(&handles);
-    hears(&heard, |e| matches!(e, Event::Split { records: 4, .. }));
+    hears(&heard, |e| {
+        matches!(e, Event::Split { topic_partition, records: 4, .. } if topic_partition.to_string() == "t-0")
+    });
+}
+
+#[test]
+fn a_request_says_how_long_it_took_and_how_many_bytes_it_was() {
+    let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
+    cluster.inject(Fault::on(ApiKey::PRODUCE).delay(ms(60)));
+    let (producer, heard) = hearing(fast(&cluster));
+    producer.send(ProducerRecord::new("t", &[7; 5000])).unwrap().get().unwrap();
+    hears(&heard, |e| {
+        matches!(e, Event::RequestDone { api: ApiKey::PRODUCE, bytes_out: 5000..6000, bytes_in: 20..200, took, .. }
+            if *took >= ms(60) && *took < PATIENCE)
+    });
+    producer.close().unwrap();
+    let bytes = |of: fn(&Event) -> usize| heard.lock().unwrap().iter().map(of).sum::<usize>() as u64;
+    let out = |e: &Event| if let Event::RequestDone { bytes_out, .. } = e { *bytes_out } else { 0 };
+    assert_eq!(bytes(out), producer.metrics().bytes_out, "each byte belongs to a request");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Interceptors: what they change, what they see, in which order, and that their panics cost nothing.
 
-use crate::support::{PATIENCE, config, keep_log, logged, meet, ms};
+use crate::support::{PATIENCE, Producer, config, eventually, keep_log, logged, meet, ms};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::serializer::Context;
@@ -178,6 +178,36 @@ fn interceptors_hear_of_what_a_panicking_serializer_refused() {
             .unwrap();
     assert_eq!(producer.send(ProducerRecord::new("t", b"v")).unwrap_err().kind(), ErrorKind::Serialization);
     assert_eq!(journal.lock().unwrap()[1], "A hears of t None: Serialization");
+}
+
+#[test]
+fn interceptors_hear_of_records_that_expire_are_purged_or_given_up() {
+    let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
+    let start = |timeout| {
+        let journal = Journal::default();
+        let config = config(&cluster).linger(ms(0)).request_timeout(timeout).delivery_timeout(timeout);
+        let producer = build(config, |b| b.interceptor(Scribe("A", journal.clone())));
+        meet(&producer, "t");
+        (producer, journal)
+    };
+    let hears = |journal: &Journal, kind: &str| {
+        let expected = format!("A hears of t Some(0): {kind}");
+        eventually(|| journal.lock().unwrap().last() == Some(&expected));
+    };
+    let (brief, of_brief) = start(ms(200));
+    let (long, of_long) = start(PATIENCE);
+    cluster.pause_broker(1).unwrap();
+    let send = |producer: &Producer| producer.send(ProducerRecord::new("t", b"v")).unwrap().detach();
+    send(&brief);
+    hears(&of_brief, "DeliveryTimeout");
+    send(&long);
+    long.purge().unwrap();
+    hears(&of_long, "Purged");
+    send(&long);
+    assert!(long.close_timeout(ms(0)).is_err());
+    let notes = of_long.lock().unwrap().clone();
+    assert_eq!(notes[notes.len() - 2..], ["A hears of t Some(0): Closed", "A closes"]);
+    cluster.resume_broker(1).unwrap();
 }
 
 /// Notes its close, and breaks in it.

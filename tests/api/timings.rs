@@ -78,6 +78,23 @@ fn a_full_buffer_is_time_for_memory() {
     assert!(!timings.memory.is_zero(), "{timings:?}");
 }
 
+/// The first is in flight; the second, for the same broker, has no room behind it.
+#[test]
+fn a_record_that_is_never_written_was_in_the_queue() {
+    let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
+    let config = config(&cluster).max_in_flight_requests_per_connection(1).batch_size(1).linger(ms(0));
+    let producer = open(config.delivery_timeout(ms(300)).request_timeout(ms(300)).max_block(PATIENCE));
+    meet(&producer, "t");
+    producer.send(ProducerRecord::new("t", b"x")).unwrap().get().unwrap();
+    cluster.pause_broker(1).unwrap();
+    let handles = [0, 1].map(|_| producer.send(ProducerRecord::new("t", b"x")).unwrap());
+    let errors = handles.map(|handle| failure(&handle));
+    assert_eq!(errors.each_ref().map(|e| e.attempts()), [Some(1), Some(0)], "{errors:?}");
+    let [in_flight, queued] = errors.each_ref().map(|e| e.timings().unwrap());
+    assert!(in_flight.in_flight >= ms(200) && in_flight.queue < ms(200), "{in_flight:?}");
+    assert!(queued.queue >= ms(299) && queued.in_flight.is_zero(), "{queued:?}");
+}
+
 #[test]
 fn giving_up_after_retries_says_how_many_and_how_long() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
