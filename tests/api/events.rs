@@ -138,9 +138,10 @@ fn a_batch_that_is_too_large_is_told_of() {
     let handles: Vec<_> =
         (0..4).map(|_| producer.send(ProducerRecord::new("t", &value).partition(0)).unwrap()).collect();
     all_delivered(&handles);
-    hears(&heard, |e| {
-        matches!(e, Event::Split { topic_partition, records: 4, .. } if topic_partition.to_string() == "t-0")
-    });
+    hears(
+        &heard,
+        |e| matches!(e, Event::Split { topic_partition, records: 4, .. } if topic_partition.to_string() == "t-0"),
+    );
 }
 
 #[test]
