@@ -57,7 +57,7 @@ pub enum DnsLookup {
     /// Every address of a name is tried in turn.
     #[default]
     UseAllDnsIps,
-    /// Bootstrap names are replaced by the canonical names of their addresses.
+    /// As `UseAllDnsIps`: what is different in Java, the name that Kerberos and TLS check, this version has no use for.
     ResolveCanonicalBootstrapServersOnly,
 }
 

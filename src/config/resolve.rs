@@ -104,6 +104,13 @@ fn plugins(settings: &Settings, notes: &mut Notes) -> Result<(), Error> {
         );
         return Err(Error::config("metric.reporters", message));
     }
+    let lookup = DnsLookup::parse(&settings.text("client.dns.lookup")?.unwrap_or_default());
+    if lookup == DnsLookup::ResolveCanonicalBootstrapServersOnly {
+        notes.warn(format_args!(
+            "client.dns.lookup: {} makes no difference without Kerberos and TLS; every address of a name is tried",
+            lookup.name()
+        ));
+    }
     if settings.has("enable.metrics.push") && settings.flag("enable.metrics.push")? {
         notes.warn("enable.metrics.push: this version pushes no metrics to brokers");
     }

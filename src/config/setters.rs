@@ -299,7 +299,8 @@ impl ProducerConfigBuilder {
 
     /// How names of brokers become addresses (KIP-302).
     ///
-    /// Default: [`DnsLookup::UseAllDnsIps`].
+    /// Default: [`DnsLookup::UseAllDnsIps`]. The other one makes no difference yet, and a warning says so: canonical names
+    /// are for Kerberos and TLS.
     ///
     /// Java: `client.dns.lookup`.
     pub fn client_dns_lookup(self, client_dns_lookup: DnsLookup) -> Self {

@@ -101,7 +101,7 @@ pub(super) const KEYS: &[Key] = &[
         "KIP-939: an outside coordinator ends transactions, which then have no timeout. Excludes `transaction.timeout.ms`."),
     // Network, metadata, retry.
     key("client.dns.lookup", one_of(&["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]), Some("use_all_dns_ips"), Medium, Used,
-        "`use_all_dns_ips` tries every address of a name in turn; the other one replaces bootstrap names by their canonical ones."),
+        "Either way every address of a name is tried in turn. In Java the second also calls brokers by their canonical names, which only Kerberos and TLS look at; here it has no other effect, and a warning says so."),
     key("connections.max.idle.ms", Millis { min: 1, max: I64, off: true }, Some("540000"), Medium, Used,
         "Closes connections that were idle for this long; below the broker's ten minutes, so that the producer closes first. -1: never."),
     key("metadata.max.age.ms", long_ms(0), Some("300000"), Low, Used,
