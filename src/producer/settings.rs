@@ -110,3 +110,75 @@ fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> ProducerConfig {
+        ProducerConfig::builder(["a:1,b:2"]).properties(pairs.iter().copied()).build().unwrap()
+    }
+
+    /// Each value differs from the default and from the others.
+    #[test]
+    fn each_setting_reaches_the_layer_that_it_is_for() {
+        let ms = Duration::from_millis;
+        let config = config(&[
+            ("retries", "11"),
+            ("max.in.flight.requests.per.connection", "3"),
+            ("max.request.size", "1001"),
+            ("request.timeout.ms", "1002"),
+            ("connections.max.idle.ms", "1003"),
+            ("retry.backoff.ms", "101"),
+            ("retry.backoff.max.ms", "102"),
+            ("retry.backoff.multiplier", "3.5"),
+            ("retry.backoff.jitter", "0.3"),
+            ("reconnect.backoff.ms", "103"),
+            ("reconnect.backoff.max.ms", "104"),
+            ("socket.connection.setup.timeout.ms", "1004"),
+            ("socket.connection.setup.timeout.max.ms", "1005"),
+            ("metadata.max.age.ms", "1006"),
+            ("metadata.max.idle.ms", "5007"),
+            ("metadata.recovery.rebootstrap.trigger.ms", "1008"),
+            ("send.buffer.bytes", "1009"),
+            ("receive.buffer.bytes", "1010"),
+            ("transactional.id", "t"),
+            ("transaction.timeout.ms", "1011"),
+        ]);
+        let e = engine(&config, "c");
+        assert_eq!((e.acks, e.idempotent, e.retries, e.max_in_flight), (-1, true, 11, 3));
+        assert_eq!((e.max_request_size, e.request_timeout), (1001, ms(1002)));
+        assert_eq!(e.connections_max_idle, ms(1003));
+        for (backoff, initial, max) in
+            [(&e.retry_backoff, 101, 102), (&e.reconnect_backoff, 103, 104), (&e.setup_timeout, 1004, 1005)]
+        {
+            assert_eq!((backoff.initial, backoff.max), (ms(initial), ms(max)));
+            assert_eq!((backoff.multiplier, backoff.jitter), (3.5, 0.3));
+        }
+        assert_eq!((e.metadata.max_age, e.metadata.max_idle), (ms(1006), ms(5007)));
+        assert_eq!(e.metadata.rebootstrap_after, Some(ms(1008)));
+        let transactional = e.transactional.unwrap();
+        assert_eq!((&*transactional.id, transactional.timeout), ("t", ms(1011)));
+        let s = sockets(&config, "c", Resolver::default());
+        assert_eq!((s.send_buffer, s.receive_buffer), (Some(1009), Some(1010)));
+        assert_eq!(client_id(&config), "producer-t");
+    }
+
+    #[test]
+    fn what_is_turned_off_is_off() {
+        let config = config(&[
+            ("metadata.recovery.strategy", "none"),
+            ("connections.max.idle.ms", "-1"),
+            ("acks", "0"),
+            ("send.buffer.bytes", "-1"),
+            ("partitioner.adaptive.partitioning.enable", "false"),
+            ("client.id", "own"),
+        ]);
+        let e = engine(&config, "c");
+        assert_eq!((e.metadata.rebootstrap_after, e.connections_max_idle), (None, NEVER));
+        assert_eq!((e.acks, e.idempotent, e.transactional.is_none()), (0, false, true));
+        assert_eq!(sockets(&config, "c", Resolver::default()).send_buffer, None);
+        assert!(!accumulator(&config, true).adaptive);
+        assert_eq!(client_id(&config), "own");
+    }
+}

@@ -108,3 +108,15 @@ fn giving_up_after_retries_says_how_many_and_how_long() {
     says(&error, &["3 attempt(s)", "[time: ", "backoff "]);
     assert_eq!(cause(&error).code(), Some(ErrorCode::NOT_ENOUGH_REPLICAS));
 }
+
+/// 10, 40 and 160 ms; with the default multiplier of 2 they would be 70 ms in all.
+#[test]
+fn pauses_grow_by_the_multiplier_that_was_set() {
+    let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
+    let config = config(&cluster).enable_idempotence(false).retries(3).retry_backoff(ms(10));
+    let producer = open(config.retry_backoff_multiplier(4.0).retry_backoff_jitter(0.0));
+    cluster.inject(Fault::on(ApiKey::PRODUCE).always().error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
+    let error = failure(&producer.send(ProducerRecord::new("t", b"x")).unwrap());
+    assert_eq!(error.attempts(), Some(4));
+    assert!(error.timings().unwrap().backoff >= ms(210), "{error}");
+}
