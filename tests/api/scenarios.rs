@@ -41,7 +41,7 @@ fn records_wait_for_metadata_that_comes_after_its_timeout() {
 fn a_topic_created_again_with_fewer_partitions_fails_what_was_for_those_that_vanished() {
     for version in [BrokerVersion::V2_8, BrokerVersion::V4_3] {
         let cluster = MockCluster::builder().version(version).topic("t", 10).start().unwrap();
-        let config = fast(&cluster).max_block(ms(200)).delivery_timeout(ms(600)).request_timeout(ms(300));
+        let config = fast(&cluster).max_block(ms(300)).delivery_timeout(ms(1500)).request_timeout(ms(1000));
         let producer = open(config);
         meet(&producer, "t");
         for partition in 0..10 {
@@ -195,7 +195,7 @@ fn each_of_fifty_new_topics_costs_one_question_and_no_wait() {
 #[test]
 fn batches_come_near_batch_size_and_never_exceed_it() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let producer = open(fast(&cluster).batch_size(5000).linger(ms(200)));
+    let producer = open(fast(&cluster).batch_size(5000).linger(ms(2000)));
     let value = [b'x'; 1000];
     for n in 0..400 {
         let large = [b'y'; 6000];
@@ -239,11 +239,11 @@ fn one_lost_connection_or_one_spoilt_batch_costs_one_request() {
     let troubles: [(&str, fn(Fault) -> Fault); 3] = [
         ("closed", Fault::drop_before),
         ("crc", |f| f.error_before(ErrorCode::CORRUPT_MESSAGE)),
-        ("late", |f| f.delay(ms(500))),
+        ("late", |f| f.delay(ms(8000))),
     ];
     for (topic, trouble) in troubles {
         let cluster = MockCluster::builder().topic(topic, 1).start().unwrap();
-        let producer = open(fast(&cluster).request_timeout(ms(200)));
+        let producer = open(fast(&cluster).request_timeout(ms(1000)));
         let fault = cluster.inject(trouble(produce(topic)));
         all_delivered(&send_numbers(&producer, topic, 0, 0..1));
         assert_eq!((fault.hits(), cluster.requests(ApiKey::PRODUCE).len()), (1, 2), "{topic}");
@@ -255,11 +255,11 @@ fn one_lost_connection_or_one_spoilt_batch_costs_one_request() {
 #[test]
 fn answers_that_come_too_late_end_records_at_their_deadline_with_the_right_word() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(700)).request_timeout(ms(600));
+    let timeouts = fast(&cluster).delivery_timeout(ms(1500)).request_timeout(ms(1400));
     let producer = open(timeouts.batch_size(1).max_in_flight_requests_per_connection(5));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
-    cluster.inject(produce("t").always().delay(ms(3000)));
-    let sent = after(ms(700), || {
+    cluster.inject(produce("t").always().delay(ms(8000)));
+    let sent = after(ms(1500), || {
         let sent = send_numbers(&producer, "t", 0, 1..11);
         sent.iter().for_each(|h| assert_eq!(failure(h).kind(), ErrorKind::DeliveryTimeout));
         sent
