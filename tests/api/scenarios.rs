@@ -389,30 +389,36 @@ fn a_topic_that_metadata_leaves_out_for_a_while_loses_nothing() {
 // S50
 #[test]
 fn each_retriable_error_at_each_place_in_the_window_before_and_after_the_append() {
+    let retriable: Vec<_> = ErrorCode::ALL.iter().copied().filter(|c| c.is_retriable()).collect();
+    assert!(retriable.len() >= 12);
+    // Most of it is waiting.
+    std::thread::scope(|s| {
+        for codes in retriable.chunks(4) {
+            s.spawn(move || at_each_place(codes));
+        }
+    });
+}
+
+fn at_each_place(codes: &[ErrorCode]) {
     let cluster = MockCluster::start(1).unwrap();
     cluster.set_latency(1, ms(1));
     let producer = open(fast(&cluster).batch_size(1));
-    let retriable = || ErrorCode::ALL.iter().copied().filter(|c| c.is_retriable());
-    assert!(retriable().count() >= 12);
-    for code in retriable() {
-        for place in 0..5u32 {
-            for after in [false, true] {
-                let topic = format!("{}-{place}-{after}", code.name());
-                cluster.create_topic(&topic, 1).unwrap();
-                all_delivered(&send_numbers(&producer, &topic, 0, 0..1));
-                let fault = produce(&topic).after(place);
-                let fault = if after { fault.error_after(code) } else { fault.error_before(code) };
-                let fault = cluster.inject(fault);
-                let sent = send_numbers(&producer, &topic, 0, 1..7);
-                for (n, handle) in sent.iter().enumerate() {
-                    assert_eq!(outcome(handle).unwrap().offset(), Some(n as i64 + 1), "{topic}");
-                }
-                assert_eq!(fault.hits(), 1, "{topic}");
-                holds(&cluster, &topic, 0, 0..7);
-                let first = &sent_batches(&cluster, &topic, 0)[0];
-                assert_eq!(first.producer_epoch, Some(0), "{topic}");
-            }
+    let cases = codes.iter().flat_map(|code| (0..10u32).map(|n| (*code, n / 2, n % 2 == 1)));
+    for (code, place, after) in cases {
+        let topic = format!("{}-{place}-{after}", code.name());
+        cluster.create_topic(&topic, 1).unwrap();
+        all_delivered(&send_numbers(&producer, &topic, 0, 0..1));
+        let fault = produce(&topic).after(place);
+        let fault = if after { fault.error_after(code) } else { fault.error_before(code) };
+        let fault = cluster.inject(fault);
+        let sent = send_numbers(&producer, &topic, 0, 1..7);
+        for (n, handle) in sent.iter().enumerate() {
+            assert_eq!(outcome(handle).unwrap().offset(), Some(n as i64 + 1), "{topic}");
         }
+        assert_eq!(fault.hits(), 1, "{topic}");
+        holds(&cluster, &topic, 0, 0..7);
+        let first = &sent_batches(&cluster, &topic, 0)[0];
+        assert_eq!(first.producer_epoch, Some(0), "{topic}");
     }
     assert_eq!(producer.metrics().epoch_bumps, 0);
     no_violations(&cluster);
