@@ -25,12 +25,9 @@ mod args;
 mod brokers;
 #[path = "support/logger.rs"]
 mod logger;
-#[path = "support/reader.rs"]
-mod reader;
 
 use brokers::Brokers;
-
-use reader::Reader;
+use brokers::reader::Reader;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 type Producer = KafkaProducer<[u8], [u8]>;

@@ -5,21 +5,22 @@
 //! cargo run --example monitoring
 //! ```
 
-use kafka_producer::mock::{Fault, MockCluster};
+use brokers::{Brokers, Result};
+use kafka_producer::mock::Fault;
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{
     BytesSerializer, Event, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer,
 };
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let server = std::env::args().skip_while(|arg| arg != "--bootstrap-server").nth(1);
-    let cluster = if server.is_none() { Some(MockCluster::start(3)?) } else { None };
-    let servers = server.or_else(|| cluster.as_ref().map(MockCluster::bootstrap_servers)).unwrap_or_default();
-    let config = ProducerConfig::builder(servers.split(',')).client_id("monitored").build()?;
+#[path = "support/brokers.rs"]
+mod brokers;
+
+fn main() -> Result {
+    let brokers = Brokers::from_args()?;
+    let config = ProducerConfig::builder([brokers.servers()]).client_id("monitored").build()?;
 
     // Both closures run on a thread of their own, which ends with the producer.
     let (retries, reports) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .build()?;
 
-    if let Some(cluster) = &cluster {
+    if let Some(cluster) = brokers.cluster() {
         cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
     }
     for n in 0..1000_u32 {
@@ -56,6 +57,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("prometheus  {} lines", text.lines().count());
     assert!(text.contains("kafka_producer_extra_record_acknowledged_total{client_id=\"monitored\"} 1000\n"));
     assert!(reports.load(Ordering::Relaxed) > 0, "there is a last report at least");
-    assert!(cluster.is_none() || retries.load(Ordering::Relaxed) > 0, "the fault was heard of");
-    Ok(())
+    assert!(brokers.cluster().is_none() || retries.load(Ordering::Relaxed) > 0, "the fault was heard of");
+    brokers.check("monitored", (0..1000_u32).map(u32::to_be_bytes))
 }

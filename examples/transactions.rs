@@ -18,10 +18,8 @@ mod args;
 mod brokers;
 #[path = "support/logger.rs"]
 mod logger;
-#[path = "support/reader.rs"]
-mod reader;
 
-use brokers::Brokers;
+use brokers::{Brokers, reader};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 type Producer = KafkaProducer<str, str>;

@@ -127,8 +127,12 @@ impl Task {
 
     fn try_address(&self, address: SocketAddr) -> Result<(socket2::Socket, Peer), Error> {
         let failed = |error: io::Error| {
-            let message = format!("cannot connect to {} ({address})", self.address);
-            Error::new(ErrorKind::Connection, message).with_retriable(true).with_source(error)
+            // Where the name is an address, saying it twice explains nothing.
+            let name = self.address.to_string();
+            let at = if name == address.to_string() { name } else { format!("{name} ({address})") };
+            Error::new(ErrorKind::Connection, format!("cannot connect to {at}"))
+                .with_retriable(true)
+                .with_source(error)
         };
         let socket = self.open(address).map_err(failed)?;
         let deadline = clock::deadline(clock::now(), self.request_timeout);

@@ -81,6 +81,12 @@ impl Lane {
         self.established || self.identity.is_none()
     }
 
+    /// As if so many records had been sent before.
+    #[cfg(test)]
+    pub(crate) fn begin_at(&mut self, sequence: i32) {
+        self.next_sequence = sequence;
+    }
+
     /// Whether exactly these orders are in flight.
     #[cfg(test)]
     pub(crate) fn flies(&self, orders: &[u64]) -> bool {

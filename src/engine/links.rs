@@ -39,11 +39,15 @@ impl Engine {
         let versions = Versions::of(peer);
         let unusable =
             [(ApiKey::PRODUCE, versions.produce.is_none()), (ApiKey::METADATA, versions.metadata.is_none())];
-        let missing = unusable.iter().find(|(_, missing)| *missing).map(|(key, _)| versions.describe(*key));
+        let missing = unusable.iter().find(|(_, missing)| *missing).map(|(key, _)| {
+            let newer = versions.is_newer(*key);
+            let needed = if newer { "a newer release of this library" } else { "Kafka 2.1 or later" };
+            format!("{}; {needed} is needed", versions.describe(*key))
+        });
         node.link = Link::Up(Connection::new(conn, versions, now));
         self.acc.metrics.connections_created.increment();
         if let Some(said) = missing {
-            let message = format!("no common version: {said}; Kafka 2.1 or later is needed");
+            let message = format!("no common version: {said}");
             self.connection_lost(conn, Error::new(ErrorKind::UnsupportedVersion, message), now);
             self.actions.push_back(Action::Close { conn });
         } else {
@@ -204,7 +208,10 @@ impl Engine {
                     let message = "no answer within request.timeout.ms; connection closed";
                     self.connection_lost(conn, Error::new(ErrorKind::Connection, message), now);
                     self.actions.push_back(Action::Close { conn });
-                } else if connection.in_flight.is_empty() && !connection.writing && (idle || node.retired) {
+                } else if connection.in_flight.is_empty()
+                    && !connection.writing
+                    && (idle || node.retired || connection.outdated)
+                {
                     node.link = Link::Idle;
                     self.conns.remove(&conn);
                     self.acc.metrics.connections_closed.increment();

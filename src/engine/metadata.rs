@@ -58,7 +58,11 @@ pub(crate) struct Metadata {
     last_success: Option<Instant>,
     /// Since when an answer is missing.
     needed_since: Option<Instant>,
+    /// Which cluster answered last, if it said so.
+    cluster: Option<String>,
 }
+
+const MAX_SHOWN: usize = 100;
 
 /// What the next request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +84,19 @@ impl Metadata {
             not_before: None,
             last_success: None,
             needed_since: None,
+            cluster: None,
         }
+    }
+
+    /// Notes which cluster answers. The one before and this one, if they differ.
+    pub(crate) fn answered_by(&mut self, cluster: Option<String>) -> Option<(String, String)> {
+        // It is printed, and a broker may say anything.
+        let cluster: String = cluster?.chars().take(MAX_SHOWN).collect();
+        if self.cluster.as_ref() == Some(&cluster) {
+            return None;
+        }
+        let before = self.cluster.replace(cluster.clone())?;
+        Some((before, cluster))
     }
 
     /// A topic comes into use, or somebody waits for it again.

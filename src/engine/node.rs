@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     pub(crate) in_flight: VecDeque<InFlight>,
     /// The last request is not all in the socket's hands.
     pub(crate) writing: bool,
+    /// The broker has another address by now: it is sent nothing more, and goes when nothing is in flight.
+    pub(crate) outdated: bool,
     pub(crate) next_correlation: i32,
     pub(crate) last_used: Instant,
     pub(crate) last_answer: Instant,
@@ -95,10 +97,20 @@ impl Versions {
         choose_version(*R::VERSIONS.start()..=cap.min(*R::VERSIONS.end()), (*min, *max))
     }
 
+    /// Whether all versions that the broker has of an API are newer than those here.
+    pub(crate) fn is_newer(&self, key: ApiKey) -> bool {
+        let theirs = self.ranges.iter().find(|(k, ..)| *k == key.0).map(|(_, min, _)| *min);
+        theirs.zip(key.versions()).is_some_and(|(min, ours)| min > *ours.end())
+    }
+
     /// What the broker said of an API, for messages.
     pub(crate) fn describe(&self, key: ApiKey) -> String {
         match self.ranges.iter().find(|(k, ..)| *k == key.0) {
-            Some((_, min, max)) => format!("the broker has {key} {min} to {max}"),
+            Some((_, min, max)) => {
+                let ours =
+                    key.versions().map_or_else(String::new, |v| format!("{} to {}", v.start(), v.end()));
+                format!("the broker has {key} {min} to {max}, this library {ours}")
+            }
             None => format!("the broker has no {key}"),
         }
     }
@@ -196,6 +208,7 @@ impl Connection {
             versions,
             in_flight: VecDeque::new(),
             writing: false,
+            outdated: false,
             next_correlation: 0,
             last_used: now,
             last_answer: now,
@@ -210,6 +223,7 @@ impl Connection {
     /// Whether one more request may go out now.
     pub(crate) fn has_room(&self, max_in_flight: usize, now: Instant) -> bool {
         !self.writing
+            && !self.outdated
             && self.in_flight.len() < max_in_flight
             && self.throttled_until.is_none_or(|until| until <= now)
     }

@@ -87,6 +87,11 @@ impl Engine {
             self.last_trouble = Some(Error::new(ErrorKind::Broker, message).with_code(answer.error_code));
             return self.metadata.failed(now, &mut self.rng);
         }
+        if let Some((before, after)) = self.metadata.answered_by(answer.cluster_id) {
+            log::warn!(target: "kafka_producer::engine",
+                "the brokers are now those of cluster {after:?}, and were those of cluster {before:?}; check that all of \
+                 bootstrap.servers belong to one cluster");
+        }
         self.acc.metrics.metadata_applied(now);
         let (brokers, topics) = (answer.brokers.len(), answer.topics.len());
         self.acc.metrics.tell(|| Event::MetadataUpdated { brokers, topics });
@@ -129,13 +134,17 @@ impl Engine {
         true
     }
 
-    /// Makes a broker known, or notes its new address; a connection to the old one stays until it breaks.
+    /// Makes a broker known, or notes its new address. A connection to the old one, where another broker may listen by
+    /// now, ends with the last answer that it owes.
     pub(super) fn add_node(&mut self, id: NodeId, host: &str, port: i32) {
         let Ok(port) = u16::try_from(port) else { return };
         let address = Address { host: Arc::from(host), port };
         let node = self.nodes.entry(id).or_insert_with(|| Node::new(id, address.clone()));
         if node.address != address {
             node.address = address;
+            if let Some(connection) = node.connection() {
+                connection.outdated = true;
+            }
         }
         node.retired = false;
     }

@@ -137,8 +137,8 @@ impl MockClusterBuilder {
     pub fn start(self) -> io::Result<MockCluster> {
         let levels = self.options.version.transaction_versions();
         let level = self.options.transaction_version;
-        if level.is_some_and(|l| l > 1 && !levels.is_some_and(|levels| levels.contains(&l))) {
-            let message = format!("Kafka {} has no transaction.version {level:?}", self.options.version);
+        if let Some(level) = level.filter(|l| *l > 1 && !levels.is_some_and(|levels| levels.contains(l))) {
+            let message = format!("Kafka {} has no transaction.version {level}", self.options.version);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let ports = (0..self.brokers)

@@ -9,10 +9,13 @@ use super::server::{Broker, Shared};
 use super::state::ClusterState;
 use super::stats::ClusterStats;
 use super::stored::{BatchInfo, StoredRecord};
+use super::topology::Partition;
 use crate::clock;
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::sync::Arc;
 use crate::sync::MutexGuard;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -20,7 +23,6 @@ use std::time::Duration;
 ///
 /// It is `Send + Sync`; share it by reference or in an `Arc`. Dropping it closes every connection and joins every
 /// thread. Brokers have the node ids 1, 2, 3 and so on. See the [module](super) for an example.
-#[derive(Debug)]
 pub struct MockCluster {
     shared: Arc<Shared>,
     brokers: Vec<Broker>,
@@ -175,6 +177,15 @@ impl MockCluster {
     /// The records of a partition in order, whatever becomes or became of their transactions; none if there is no such partition, or in discard mode.
     pub fn records(&self, topic: &str, partition: i32) -> Vec<StoredRecord> {
         self.state().topology.partition(topic, partition).map_or_else(Vec::new, |p| p.log.records())
+    }
+
+    /// The records of all partitions of a topic, each with the partition it lies in, partition by partition; as
+    /// [`records`](Self::records) otherwise.
+    pub fn topic_records(&self, topic: &str) -> Vec<(i32, StoredRecord)> {
+        let state = self.state();
+        let partitions = state.topology.topic(topic).map(|t| t.partitions.as_slice()).unwrap_or_default();
+        let of = |(index, p): (i32, &Partition)| p.log.records().into_iter().map(move |r| (index, r));
+        (0..).zip(partitions).flat_map(of).collect()
     }
 
     /// The batches of a partition in order; none if there is no such partition, or in discard mode.
@@ -384,7 +395,7 @@ impl MockCluster {
     }
 
     /// The broker accepts connections and keeps those it has, but handles nothing, as a stopped process does. It stays
-    /// the leader of what it leads.
+    /// the leader of what it leads. Does nothing if the broker is stopped; one that is started is not paused.
     ///
     /// # Errors
     /// There is no such broker.
@@ -411,7 +422,7 @@ impl MockCluster {
         Ok(())
     }
 
-    /// Every answer of a broker leaves that much later; zero ends it.
+    /// Every answer of a broker leaves that much later; zero ends it. A number that no broker has does nothing.
     pub fn set_latency(&self, node: i32, latency: Duration) {
         self.change(|s| s.set_latency(node, latency));
     }
@@ -423,8 +434,42 @@ impl MockCluster {
         self.change(|s| s.faults.inject(fault))
     }
 
+    /// The faults in force that have met fewer requests (or connections) than they were to meet, as they were given;
+    /// one for [`always`](Fault::always) is among them until it has met something. A test that ends with none has seen
+    /// all it asked for, and misspelt no topic.
+    ///
+    /// ```
+    /// use kafka_producer::mock::{Fault, MockCluster};
+    /// use kafka_producer::protocol::ApiKey;
+    /// let cluster = MockCluster::start(1)?;
+    /// cluster.inject(Fault::on(ApiKey::PRODUCE).topic("ordres").drop_after());
+    /// assert_eq!(cluster.unspent_faults().len(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unspent_faults(&self) -> Vec<Fault> {
+        self.state().faults.unspent()
+    }
+
     /// Takes every fault back.
     pub fn clear_faults(&self) {
         self.change(|s| s.faults.clear());
+    }
+}
+
+impl fmt::Debug for MockCluster {
+    /// Its shape, and no record.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        let ends =
+            |partitions: &[Partition]| partitions.iter().map(|p| p.log.end_offset()).collect::<Vec<_>>();
+        let topics: BTreeMap<&str, Vec<i64>> =
+            state.topology.topics().map(|t| (&*t.name, ends(&t.partitions))).collect();
+        f.debug_struct("MockCluster")
+            .field("version", &state.options.version)
+            .field("brokers", &state.topology.nodes().map(|n| (n.id, n.port, n.alive)).collect::<Vec<_>>())
+            .field("end_offsets", &topics)
+            .field("unspent_faults", &state.faults.unspent())
+            .field("violations", &state.violations())
+            .finish_non_exhaustive()
     }
 }

@@ -120,7 +120,8 @@ impl Fault {
         self
     }
 
-    /// Only requests that name this topic. An error then strikes this topic alone.
+    /// Only requests that name this topic. An error then strikes this topic alone. Requests of an API that has no topics,
+    /// such as InitProducerId, are never met.
     pub fn topic(mut self, topic: impl Into<String>) -> Self {
         self.topic = Some(topic.into());
         self
@@ -162,14 +163,14 @@ impl Fault {
         self
     }
 
-    /// The text beside the error code, in versions that have one.
+    /// The text beside the error code, in versions that have one. Without a code it stands beside INVALID_RECORD.
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.effect.message = Some(message.into());
         self
     }
 
     /// Names one record of the batch as the culprit (KIP-467), in versions that can; may be repeated. `index` counts
-    /// from 0 within the batch.
+    /// from 0 within the batch. Without an error code that is INVALID_RECORD.
     pub fn record_error(mut self, index: i32, message: impl Into<String>) -> Self {
         self.effect.record_errors.push((index, message.into()));
         self
@@ -276,7 +277,8 @@ pub struct FaultHandle {
 }
 
 impl FaultHandle {
-    /// How many requests (or connections) it has met.
+    /// How many requests (or connections) it has met. See also
+    /// [`unspent_faults`](super::MockCluster::unspent_faults).
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Acquire)
     }
@@ -309,6 +311,15 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.active.clear();
+    }
+
+    /// Those that have met fewer than they were to meet.
+    pub(crate) fn unspent(&self) -> Vec<Fault> {
+        let waits = |active: &&Active| {
+            !active.handle.removed.load(Ordering::Acquire)
+                && active.fault.times.map_or_else(|| active.handle.hits() == 0, |left| left > 0)
+        };
+        self.active.iter().filter(waits).map(|active| active.fault.clone()).collect()
     }
 
     /// What happens to this request; consumes the faults that say so.
@@ -373,7 +384,9 @@ impl Plan {
         self.throttle = self.throttle.max(effect.throttle);
         self.connection = self.connection.or(effect.connection);
         self.answer = self.answer.or(effect.answer);
-        if let Some((when, code)) = effect.error {
+        let said = !(effect.message.is_none() && effect.record_errors.is_empty());
+        let error = effect.error.or_else(|| said.then_some((When::Before, ErrorCode::INVALID_RECORD)));
+        if let Some((when, code)) = error {
             self.errors.push(PlannedError {
                 topic: fault.topic.clone(),
                 partition: fault.partition,

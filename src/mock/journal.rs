@@ -30,6 +30,16 @@ pub struct ReceivedRequest {
     pub body: RequestBody,
 }
 
+impl ReceivedRequest {
+    /// The batches of a Produce request; none of any other.
+    pub fn batches(&self) -> &[ProducedBatch] {
+        match &self.body {
+            RequestBody::Produce { batches, .. } => batches,
+            _ => &[],
+        }
+    }
+}
+
 /// What a [`ReceivedRequest`] said, as far as it is of use in assertions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

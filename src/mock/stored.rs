@@ -10,9 +10,11 @@ use crate::protocol::record::checksum;
 use crate::protocol::record::{
     BatchAttributes, BatchHeader, CompressionType, ProducerStamp, RecordBatchView, TimestampType,
 };
+use std::fmt;
 
-/// One record read back from a [`MockCluster`](super::MockCluster).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One record read back from a [`MockCluster`](super::MockCluster). Printed for debugging, its bytes are text where they can
+/// be.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredRecord {
     /// Its offset in the partition.
@@ -33,6 +35,44 @@ pub struct StoredRecord {
     pub sequence: Option<i32>,
     /// Whether it was written in a transaction.
     pub transactional: bool,
+}
+
+impl fmt::Debug for StoredRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name, Text::of(value))).collect();
+        f.debug_struct("StoredRecord")
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .field("key", &Text::of(&self.key))
+            .field("value", &Text::of(&self.value))
+            .field("headers", &headers)
+            .field("producer_id", &self.producer_id)
+            .field("producer_epoch", &self.producer_epoch)
+            .field("sequence", &self.sequence)
+            .field("transactional", &self.transactional)
+            .finish()
+    }
+}
+
+/// Bytes as Rust would write them, the first of many.
+struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    fn of(bytes: &'a Option<Vec<u8>>) -> Option<Self> {
+        bytes.as_deref().map(Self)
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 200;
+        match self.0.split_at_checked(SHOWN) {
+            Some((shown, rest)) if !rest.is_empty() => {
+                write!(f, "b\"{}\" and {} bytes more", shown.escape_ascii(), rest.len())
+            }
+            _ => write!(f, "b\"{}\"", self.0.escape_ascii()),
+        }
+    }
 }
 
 /// One record batch read back from a [`MockCluster`](super::MockCluster).

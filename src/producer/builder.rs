@@ -155,6 +155,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             max_request_size: config.max_request_size(),
             patience: settings::patience(&config),
             drop_timeout: config.drop_close_timeout(),
+            process: std::process::id(),
             acc,
             status,
             sender,

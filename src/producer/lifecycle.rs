@@ -1,7 +1,8 @@
 //! Waiting for everything, dropping everything, and the end: `connect`, `flush`, `purge`, `close`, `Drop`.
 //!
 //! Runs on application threads. Every wait has a deadline, and none of these may be called where it would wait for
-//! itself: on the producer's own threads, in a callback or in the program's logger.
+//! itself: on the producer's own threads, in a callback or in the program's logger. A process that was forked later has the
+//! producer without its threads, and is told so.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -97,6 +98,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// # Errors
     /// The producer is closed, or the sender thread does not answer.
     pub fn purge(&self) -> Result<(), Error> {
+        self.refuse_in_child("purge()")?;
         if on_sender_thread(self.acc.id) {
             return self.refuse_in_callback("purge()");
         }
@@ -174,6 +176,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     pub(super) fn refuse_in_callback(&self, what: &str) -> Result<(), Error> {
+        self.refuse_in_child(what)?;
         if !on_own_thread(self.acc.id) {
             return Ok(());
         }
@@ -181,6 +184,22 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             "{what} inside a callback, or a logger on the producer's own thread, would wait for itself; call it on another thread"
         );
         Err(Error::new(ErrorKind::Misuse, message))
+    }
+
+    /// In a forked child there are no threads that could do anything, and the sockets are the parent's.
+    fn refuse_in_child(&self, what: &str) -> Result<(), Error> {
+        if !self.is_inherited() {
+            return Ok(());
+        }
+        let message = format!(
+            "{what} in a process forked from process {}, which has opened the producer and keeps it; open one after fork",
+            self.process
+        );
+        Err(Error::new(ErrorKind::Misuse, message))
+    }
+
+    fn is_inherited(&self) -> bool {
+        std::process::id() != self.process
     }
 
     fn with_trouble(&self, error: Error) -> Error {
@@ -208,6 +227,10 @@ pub(super) fn close_all<K: ?Sized, V: ?Sized>(
 /// their own.
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Drop for KafkaProducer<K, V> {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            // The parent has the threads, and what they are about to send.
+            return;
+        }
         if on_own_thread(self.acc.id) {
             self.acc.close();
             let deadline = clock::deadline(clock::now(), self.drop_timeout);

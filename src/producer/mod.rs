@@ -67,6 +67,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     /// What a plain `flush` or `close` waits at most.
     patience: Duration,
     drop_timeout: Duration,
+    /// Which process has the threads: not a child that was forked later.
+    process: u32,
     acc: Arc<RecordAccumulator>,
     status: Arc<Status>,
     sender: SenderHandle,

@@ -147,12 +147,13 @@ fn an_error_that_says_nothing_is_repeated_with_the_same_bytes_until_the_deadline
 }
 
 #[test]
-fn a_topic_of_a_hundred_thousand_partitions_is_one_like_any_other() {
+fn a_topic_of_a_million_partitions_is_one_like_any_other() {
+    const MANY: i32 = 1_000_000;
     let broker = ScriptedBroker::start(Scripted {
         metadata: Some(Box::new(|_, mut answer| {
             for topic in &mut answer.topics {
                 let partition = topic.partitions[0].clone();
-                topic.partitions = (0..100_000)
+                topic.partitions = (0..MANY)
                     .map(|index| {
                         let mut partition = partition.clone();
                         partition.partition_index = index;
@@ -165,9 +166,9 @@ fn a_topic_of_a_hundred_thousand_partitions_is_one_like_any_other() {
         ..Scripted::default()
     });
     let producer = open(to(&broker));
-    all_delivered(&send_numbers(&producer, "t", 99_999, 0..2));
-    assert_eq!(producer.partitions_for("t").unwrap().len(), 100_000);
-    assert_eq!(broker.produced()[0].topic_data[0].partition_data[0].index, 99_999);
+    all_delivered(&send_numbers(&producer, "t", MANY - 1, 0..2));
+    assert_eq!(producer.partitions_for("t").unwrap().len(), MANY as usize);
+    assert_eq!(broker.produced()[0].topic_data[0].partition_data[0].index, MANY - 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::harness::{all_delivered, failure, hasty, ms, send_numbers};
 use crate::scripted::{Scripted, ScriptedBroker};
-use crate::support::{PATIENCE, Producer, open};
+use crate::support::{PATIENCE, Producer, open, says};
 use kafka_producer::protocol::messages::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
 };
@@ -136,6 +136,11 @@ fn distortions() -> Vec<(&'static str, fn(&mut MetadataResponse))> {
         ("an endless host", |a| brokers(a, |b| b.host = "a".repeat(10_000))),
         ("a negative node id", |a| brokers(a, |b| b.node_id = -1)),
         ("every broker twice", |a| a.brokers.extend(a.brokers.clone())),
+        ("a node id with two ports", |a| {
+            let mut twin = a.brokers[0].clone();
+            twin.port = 9;
+            a.brokers.insert(0, twin);
+        }),
         ("an unknown leader", |a| partitions(a, |p| p.iter_mut().for_each(|p| p.leader_id = 99))),
         ("no leader", |a| partitions(a, |p| p.iter_mut().for_each(|p| p.leader_id = -1))),
         ("no partitions", |a| partitions(a, Vec::clear)),
@@ -211,7 +216,20 @@ fn nonsense_in_the_version_answer_is_an_error_that_says_what_is_missing() {
         ..Scripted::default()
     });
     let error = open(to(&broker)).connect(ms(100)).unwrap_err();
-    assert!(error.to_string().contains("100 to 120"), "{error}");
+    says(
+        &error,
+        &["the broker has Produce (0) 100 to 120, this library 3 to 13", "a newer release of this library"],
+    );
+
+    let broker = ScriptedBroker::start(Scripted {
+        api_versions: Some(Box::new(|_, mut answer| {
+            answer.api_keys.iter_mut().for_each(|k| (k.min_version, k.max_version) = (0, 2));
+            answer
+        })),
+        ..Scripted::default()
+    });
+    let error = open(to(&broker)).connect(ms(100)).unwrap_err();
+    says(&error, &["the broker has Produce (0) 0 to 2, this library 3 to 13", "Kafka 2.1 or later"]);
 
     let broker = ScriptedBroker::start(Scripted {
         api_versions: Some(Box::new(|_, mut answer| {

@@ -8,6 +8,7 @@
 )]
 
 mod backpressure;
+mod bad_answers;
 mod bad_input;
 mod callbacks;
 mod chaos;
@@ -30,6 +31,7 @@ mod promises;
 mod races;
 mod records;
 mod refused;
+mod scenarios;
 mod scripted;
 mod sending;
 mod shapes;

@@ -14,6 +14,7 @@ use kafka_producer::protocol::{ApiKey, Message, Reader, Request, RequestHeader, 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// One answer that a test replaces; the number counts the requests of that API from 0.
@@ -33,6 +34,7 @@ pub(crate) struct Scripted {
 pub(crate) struct ScriptedBroker {
     address: String,
     counts: Arc<Mutex<HashMap<i16, usize>>>,
+    open: Arc<AtomicUsize>,
     /// Value bytes are not looked at; this is what was asked of `Produce`.
     produced: Arc<Mutex<Vec<ProduceRequest>>>,
 }
@@ -50,16 +52,22 @@ impl ScriptedBroker {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (counts, produced) = (Arc::default(), Arc::default());
+        let open = Arc::new(AtomicUsize::new(0));
         let broker = Self {
             address: address.to_string(),
             counts: Arc::clone(&counts),
+            open: Arc::clone(&open),
             produced: Arc::clone(&produced),
         };
         let shared = Arc::new(Shared { script, port: address.port(), counts, produced });
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.serve(stream));
+                let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
+                open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    shared.serve(stream);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         broker
@@ -72,6 +80,16 @@ impl ScriptedBroker {
     /// How many requests of an API came.
     pub(crate) fn count(&self, api: ApiKey) -> usize {
         self.counts.lock().unwrap().get(&api.0).copied().unwrap_or(0)
+    }
+
+    /// The port it listens on, as metadata has it.
+    pub(crate) fn port(&self) -> i32 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     pub(crate) fn produced(&self) -> Vec<ProduceRequest> {

@@ -15,6 +15,7 @@
 mod deadlines;
 mod exhaustion;
 mod faults;
+mod forked;
 mod leftovers;
 mod memory;
 mod process;

@@ -189,3 +189,39 @@ fn metadata_has_faults_of_its_own() {
     cluster.inject(Fault::on(ApiKey::METADATA).error_before(ErrorCode::REBOOTSTRAP_REQUIRED));
     assert_eq!(client.call(&all, 13).error_code, ErrorCode::REBOOTSTRAP_REQUIRED);
 }
+
+#[test]
+fn a_message_or_a_culprit_without_a_code_is_an_invalid_record() {
+    let (cluster, mut client) = start();
+    for fault in [Fault::on(ApiKey::PRODUCE).message("no"), Fault::on(ApiKey::PRODUCE).record_error(0, "no")]
+    {
+        cluster.inject(fault);
+        assert_eq!(send(&mut client, "t", 0), ErrorCode::INVALID_RECORD);
+    }
+    cluster.inject(Fault::on(ApiKey::PRODUCE).message("no").error_after(ErrorCode::REQUEST_TIMED_OUT));
+    assert_eq!(send(&mut client, "t", 0), ErrorCode::REQUEST_TIMED_OUT);
+    assert_eq!(cluster.record_count("t"), 1);
+}
+
+#[test]
+fn faults_that_have_met_too_little_are_listed() {
+    let (cluster, mut client) = start();
+    let unspent = || cluster.unspent_faults().len();
+    let produce = || Fault::on(ApiKey::PRODUCE).topic("t");
+    let code = ErrorCode::NOT_ENOUGH_REPLICAS;
+    cluster.inject(produce().times(2).error_before(code));
+    cluster.inject(produce().after(2).always().error_before(code));
+    let misspelt = cluster.inject(Fault::on(ApiKey::PRODUCE).topic("tt").drop_after());
+    cluster.inject(produce().times(0).drop_after());
+    let left: Vec<usize> = (0..4)
+        .map(|_| {
+            let left = unspent();
+            send(&mut client, "t", 0);
+            left
+        })
+        .collect();
+    assert_eq!(left, [3, 3, 2, 1]);
+    assert!(format!("{:?}", cluster.unspent_faults()).contains("\"tt\""));
+    misspelt.remove();
+    assert_eq!(unspent(), 0);
+}

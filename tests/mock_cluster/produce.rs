@@ -253,3 +253,29 @@ fn a_request_may_carry_many_partitions() {
     let codes: Vec<_> = response.responses.iter().map(|t| t.partition_responses[0].error_code).collect();
     assert_eq!(codes, [ErrorCode::NONE, ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
 }
+
+#[test]
+fn what_tests_print_and_gather_is_made_for_people() {
+    let cluster = MockCluster::builder().topic("t", 3).topic("u", 1).start().unwrap();
+    let mut client = Client::connect(&cluster, 1);
+    client.produce("t", 2, batch(&["c"]).bytes());
+    client.produce("t", 0, batch(&["a", "b\u{1}"]).bytes());
+    let all: Vec<_> =
+        cluster.topic_records("t").into_iter().map(|(p, r)| (p, r.offset, r.value.unwrap())).collect();
+    assert_eq!(all, [(0, 0, b"a".to_vec()), (0, 1, b"b\x01".to_vec()), (2, 0, b"c".to_vec())]);
+    assert!(cluster.topic_records("nowhere").is_empty());
+
+    let shown = format!("{:?}", cluster.records("t", 0)[1]);
+    assert!(shown.contains(r#"key: Some(b"k"), value: Some(b"b\x01"), headers: [("h", None)]"#), "{shown}");
+    client.produce("t", 1, batch(&[&"x".repeat(5000)]).bytes());
+    let shown = format!("{:?}", cluster.records("t", 1));
+    assert!(shown.contains("4800 bytes more") && shown.len() < 600, "{shown}");
+    let shown = format!("{cluster:?}");
+    assert!(shown.contains(r#"end_offsets: {"t": [2, 1, 1], "u": [0]}"#) && shown.len() < 600, "{shown}");
+
+    let batches: Vec<_> = cluster.journal().iter().flat_map(|r| r.batches().to_vec()).collect();
+    assert_eq!(
+        batches.iter().map(|b| (b.partition, b.records)).collect::<Vec<_>>(),
+        [(2, 1), (0, 2), (1, 1)]
+    );
+}

@@ -201,3 +201,25 @@ fn a_topic_in_use_is_not_forgotten() {
     assert_eq!(story.metrics().epoch_bumps, 0);
     story.audit();
 }
+
+#[test]
+fn behind_the_last_sequence_comes_0_also_when_it_is_repeated() {
+    let mut story = Story::going(|_| {});
+    let leader = story.world.engine.metadata.topics["t"].partitions[0].number;
+    let last = story.batches(0).last().and_then(|b| b.producer_id).unwrap();
+    story.world.engine.partition(leader).unwrap().lane.begin_at(i32::MAX - 2);
+    // A broker that has forgotten the producer takes any sequence.
+    let partition = story.world.cluster.topology.partition_mut("t", 0).unwrap();
+    assert!(partition.log.forget_producer(last));
+    story.fault(produce().after(1).error_before(NO_REPLICAS));
+    story.fault(produce().after(3).drop_after());
+    for _ in 0..8 {
+        story.send(0);
+    }
+    story.all_acked(ms(3000));
+    let partition = story.world.cluster.topology.partition("t", 0).unwrap();
+    let stored: Vec<_> = partition.log.records().iter().skip(1).map(|r| r.sequence.unwrap()).collect();
+    assert_eq!(stored, [i32::MAX - 2, i32::MAX - 1, i32::MAX, 0, 1, 2, 3, 4]);
+    assert_eq!(story.metrics().epoch_bumps, 0);
+    story.audit();
+}
