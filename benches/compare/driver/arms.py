@@ -32,8 +32,17 @@ class Arm:
         return self.binary == "floor"
 
     @property
+    def is_codec(self) -> bool:
+        return self.binary == "codec"
+
+    @property
+    def is_limit(self) -> bool:
+        """No client, but what the machine can do."""
+        return self.is_floor or self.is_codec
+
+    @property
     def is_other(self) -> bool:
-        return not (self.is_ours or self.is_floor)
+        return not (self.is_ours or self.is_limit)
 
     def command(self) -> list[str]:
         if self.kind == "go":
@@ -69,6 +78,7 @@ ARMS = [
     Arm("krafka", "rust", "krafka", "krafka"),
     Arm("java", "java"),
     Arm("floor", "rust", "floor", "ours"),
+    Arm("codec", "rust", "codec", "ours"),
 ]
 
 

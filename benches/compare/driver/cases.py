@@ -44,6 +44,8 @@ class Case:
     def fits(self, arm) -> bool:
         if self.only and arm.name not in self.only:
             return False
+        if arm.is_codec:
+            return self.compression != "none" and not self.sync
         # One socket and one thread are what the floor is.
         return not (arm.is_floor and (self.brokers > 1 or self.threads > 1))
 

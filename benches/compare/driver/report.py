@@ -77,7 +77,7 @@ def _spread(rows: list[Row], of) -> tuple[float, float, float]:
 
 
 def _best_other(arms: dict[str, list[Row]], of, least: bool) -> tuple[str, float] | None:
-    """The arm to beat: another client, not the floor."""
+    """The arm to beat: another client, not a limit of the machine."""
     middles = [(name, _middle(rows, of)) for name, rows in arms.items() if BY_NAME[name].is_other]
     return (min if least else max)(middles, key=lambda item: item[1], default=None)
 
@@ -127,16 +127,40 @@ def _latency_table(arms: dict[str, list[Row]]) -> list[str]:
 
 
 def _name(arm: str) -> str:
-    return f"**{arm}**" if BY_NAME[arm].is_ours else f"*{arm}*" if BY_NAME[arm].is_floor else arm
+    return f"**{arm}**" if BY_NAME[arm].is_ours else f"*{arm}*" if BY_NAME[arm].is_limit else arm
 
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _part(arms: dict[str, list[Row]], limit: str) -> str:
+    """How near to a limit of the machine this library comes, by rate."""
+    if limit not in arms:
+        return ""
+    return _percent(_middle(arms["ours"], lambda r: r.rate) / _middle(arms[limit], lambda r: r.rate))
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
+
+
+def _codec_shares(cases, good) -> list[str]:
+    """What of this library's work under compression is the codec's: the rest is append, I/O and waiting."""
+    head = ["", "the codec's CPU s per million", "ours", "share", "of the codec's rate"]
+    lines = [_line(head), _line([":--"] + ["--:"] * (len(head) - 1))]
+    for case in cases:
+        arms = good[case.name]
+        if "ours" in arms and "codec" in arms:
+            codec, ours = (_middle(arms[name], lambda r: r.cpu_per_million) for name in ("codec", "ours"))
+            lines.append(_line([case.title, f"{codec:.3f}", f"{ours:.3f}", _percent(codec / ours), _part(arms, "codec")]))
+    return lines if len(lines) > 2 else []
+
+
 def _overview(cases, good) -> list[str]:
     """One line for each case: this library against the best other client."""
-    lines = [_line(["", "ours", "best other", "rate ×", "CPU ×", "of the floor"]), _line([":--"] + ["--:"] * 5)]
+    head = ["", "ours", "best other", "rate ×", "CPU ×", "of the floor", "of the codec"]
+    lines = [_line(head), _line([":--"] + ["--:"] * (len(head) - 1))]
     for case in cases:
         arms = good[case.name]
         if case.sync or "ours" not in arms:
@@ -145,10 +169,9 @@ def _overview(cases, good) -> list[str]:
         used = _middle(arms["ours"], lambda r: r.cpu_per_million)
         best = _best_other(arms, lambda r: r.rate, False)
         least = _best_other(arms, lambda r: r.cpu_per_million, True)
-        floor = _middle(arms["floor"], lambda r: r.rate) if "floor" in arms else None
         lines.append(_line([
             case.title, _count(ours), f"{_count(best[1])} ({best[0]})" if best else "", _ratio(ours, best),
-            _ratio(used, least), f"{ours / floor * 100:.0f} %" if floor else "",
+            _ratio(used, least), _part(arms, "floor"), _part(arms, "codec"),
         ]))
     return lines
 
@@ -157,12 +180,17 @@ def _markdown(cases, good, failed: list[Row], facts, images: list[tuple[str, str
     lines = ["# Producers side by side", "",
              "Made by `benches/compare/run`; its README says what each arm does and how equal work is kept. All runs are in",
              "[comparison.csv](comparison.csv). Figures are medians; `× best other` compares with the best of the other",
-             "clients in that column, without the floor, which is no client but the limit of the machine. Peak memory is the",
-             "whole process's, with up to 32 MiB of payloads.", ""]
+             "clients in that column, without floor and codec, which are no clients but limits of the machine. Peak memory is",
+             "the whole process's, with up to 32 MiB of payloads.", ""]
     lines += [_line(["", ""]), _line([":--", ":--"])] + [_line([name, value]) for name, value in facts] + [""]
     if any(not case.sync for case in cases):
         lines += ["## In short", "", *_overview(cases, good), ""]
     lines += [f"![{title}]({name})" for name, title in images] + [""]
+    shares = _codec_shares(cases, good)
+    if shares:
+        lines += ["## How much of it is the codec", "",
+                  "`share` is codec / (codec + append + I/O) in CPU time: what the arm `codec` takes, by what this library takes.", "",
+                  *shares, ""]
     group = None
     for case in cases:
         if case.group != group:
@@ -192,9 +220,9 @@ def _write_charts(directory: Path, cases, good) -> list[tuple[str, str]]:
     ]
     written = []
     for name, title, note, of, label, sync in kinds:
-        # The floor is many times faster than any client and would flatten their bars; the tables have it.
+        # The limits are many times faster than any client and would flatten their bars; the tables have them.
         panels = [(case.title, [(arm, *_spread(rows, of)) for arm, rows in good[case.name].items()
-                                if sync or not BY_NAME[arm].is_floor])
+                                if sync or not BY_NAME[arm].is_limit])
                   for case in cases if case.sync == sync and good[case.name]]
         if panels:
             (directory / name).write_text(chart(title, f"{note}; median, least and most", panels, label))

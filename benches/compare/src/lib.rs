@@ -2,7 +2,6 @@
 //!
 //! The Go and Java arms repeat this file in their language; `README.md` states the contract once for all.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -191,21 +190,27 @@ impl Stopwatch {
 
     /// Prints the result: the last thing an arm does before it closes its producer.
     pub fn report(self, options: &Options, errors: u64, latencies: Option<Latencies>) {
+        let measured = self.measured(options);
+        let latencies = latencies.map(|latencies| format!(",{}", latencies.json())).unwrap_or_default();
+        println!("{{{measured},\"errors\":{errors}{latencies}}}");
+    }
+
+    /// The same for an arm that sends nothing: also what no sink can count.
+    pub fn report_made(self, options: &Options, batches: u64, bytes: u64) {
+        println!("{{{},\"errors\":0,\"batches\":{batches},\"sent_bytes\":{bytes}}}", self.measured(options));
+    }
+
+    fn measured(&self, options: &Options) -> String {
         let seconds = self.at.elapsed().as_secs_f64();
         let (user, system) = cpu_seconds();
-        let mut line = format!(
-            "{{\"records\":{},\"seconds\":{seconds:.6},\"user\":{:.2},\"system\":{:.2},\"max_rss_kib\":{},\
-             \"switches\":{},\"errors\":{errors}",
+        format!(
+            "\"records\":{},\"seconds\":{seconds:.6},\"user\":{:.2},\"system\":{:.2},\"max_rss_kib\":{},\"switches\":{}",
             options.records,
             user - self.cpu.0,
             system - self.cpu.1,
             status_field("VmHWM:"),
             voluntary_switches().saturating_sub(self.switches),
-        );
-        if let Some(latencies) = latencies {
-            let _ = write!(line, ",{}", latencies.json());
-        }
-        println!("{line}}}");
+        )
     }
 }
 
@@ -335,5 +340,7 @@ fn send_shares(arm: &impl SyncArm, options: &Options, payloads: &Payloads, total
     });
 }
 
+#[cfg(feature = "ours")]
+pub mod batches;
 #[cfg(feature = "ours")]
 pub mod wire;

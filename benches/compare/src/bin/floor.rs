@@ -3,6 +3,7 @@
 //!
 //! Keys are encoded but do not choose the partition. All partitions must have one leader.
 
+use compare::batches::{DEFAULT_BATCH, Maker};
 use compare::wire::Connection;
 use compare::{Latencies, Mode, Options, Payloads, Stopwatch};
 use kafka_producer::protocol::header::{begin_request, decode_response_header};
@@ -10,10 +11,7 @@ use kafka_producer::protocol::messages::InitProducerIdRequest;
 use kafka_producer::protocol::messages::produce_fast::{
     ProduceHead, ProduceRequestWriter, ProduceResponseWalker,
 };
-use kafka_producer::protocol::record::{
-    BATCH_HEADER_LEN, BatchAttributes, BatchHeader, Compression, CompressionType, Compressor, ProducerStamp,
-    RecordBody,
-};
+use kafka_producer::protocol::record::{BATCH_HEADER_LEN, BatchAttributes, BatchHeader, ProducerStamp};
 use kafka_producer::protocol::{ApiKey, ErrorCode, Reader, RequestHeader, Writer};
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
@@ -22,22 +20,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The last version that names topics instead of numbering them.
 const PRODUCE_VERSION: i16 = 9;
 const IN_FLIGHT: usize = 5;
-const DEFAULT_BATCH: usize = 16_384;
 
 struct Floor<'o> {
     connection: Connection,
     options: &'o Options,
-    payloads: &'o Payloads,
-    compression: Compression,
-    compressor: Compressor,
+    batches: Maker<'o>,
     /// Id and epoch, if idempotent.
     identity: Option<(i64, i16)>,
     next_sequence: Vec<i32>,
     partition: usize,
     in_flight: usize,
     errors: u64,
-    body: Vec<u8>,
-    compressed: Vec<u8>,
     frame: Writer,
 }
 
@@ -61,66 +54,30 @@ impl<'o> Floor<'o> {
                 Some((answer.producer_id, answer.producer_epoch))
             }
         };
-        let codec: CompressionType = options.compression.parse().expect("a codec");
-        let compression = match options.level {
-            None => Compression::new(codec),
-            Some(level) => Compression::with_level(codec, level).expect("a level"),
-        };
         Ok(Self {
             connection,
             options,
-            payloads,
-            compression,
-            compressor: Compressor::new(),
+            batches: Maker::new(options, payloads),
             identity,
             next_sequence: vec![0; topic.partitions.len()],
             partition: 0,
             in_flight: 0,
             errors: 0,
-            body: Vec::new(),
-            compressed: Vec::new(),
             frame: Writer::new(),
         })
     }
 
-    /// Encodes records from the front of `range` until the batch is full, and removes them from it.
-    fn fill(&mut self, range: &mut Range<usize>, limit: usize) -> i32 {
-        self.body.clear();
-        let mut count = 0;
-        while range.start < range.end {
-            let key = self.payloads.key(range.start).map(str::as_bytes);
-            let record = RecordBody::without_headers(key, Some(self.payloads.value(range.start)));
-            let placed = record.place(count, 0);
-            if count > 0 && BATCH_HEADER_LEN + self.body.len() + placed.encoded_len() > limit {
-                break;
-            }
-            placed.write(&mut self.body);
-            count += 1;
-            range.start += 1;
-        }
-        count
-    }
-
-    /// Writes the batch in `body` to the next partition, as a request of its own.
+    /// Writes the batch that was filled to the next partition, as a request of its own.
     fn write(&mut self, count: i32) -> io::Result<()> {
-        let body = match self.compression.codec() {
-            CompressionType::None => &self.body,
-            _ => {
-                self.compressed.clear();
-                let input = std::iter::once(&self.body[..]);
-                self.compressor
-                    .compress(self.compression, input, &mut self.compressed)
-                    .map_err(io::Error::other)?;
-                &self.compressed
-            }
-        };
+        let codec = self.batches.codec();
+        let body = self.batches.seal()?;
         self.partition = (self.partition + 1) % self.next_sequence.len();
         let sequence = &mut self.next_sequence[self.partition];
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
         let header = BatchHeader {
             base_offset: 0,
             partition_leader_epoch: None,
-            attributes: BatchAttributes { compression: self.compression.codec(), ..Default::default() },
+            attributes: BatchAttributes { compression: codec, ..Default::default() },
             last_offset_delta: count - 1,
             base_timestamp: now,
             max_timestamp: now,
@@ -132,7 +89,7 @@ impl<'o> Floor<'o> {
             record_count: count,
         };
         *sequence = (i64::from(*sequence) + i64::from(count)).rem_euclid(1 << 31) as i32;
-        let stamp = header.stamp(body.len(), std::iter::once(&body[..]));
+        let stamp = header.stamp(body.len(), std::iter::once(body));
         let correlation_id = self.connection.next_correlation_id();
         let at = request(
             &mut self.frame,
@@ -174,7 +131,7 @@ impl<'o> Floor<'o> {
 
     fn send_all(&mut self, mut range: Range<usize>, limit: usize) -> io::Result<()> {
         while !range.is_empty() {
-            let count = self.fill(&mut range, limit);
+            let count = self.batches.fill(&mut range, limit.saturating_sub(BATCH_HEADER_LEN));
             self.write(count)?;
             if self.options.acks == "0" {
                 continue;
