@@ -4,7 +4,8 @@
 //! from then on every byte is written, checked and sent from memory that no cache holds any more: measured, that costs
 //! a third of the rate and half of the CPU. So who needs memory for a broker that has [`AHEAD`] bytes of full batches
 //! waiting stops for a moment, until the sender has taken some. The rest of `buffer.memory` is for what it is meant for,
-//! a broker that is slow: each [`PATIENCE`] without enough progress allows a quarter more, and without any twice as much.
+//! a broker that is slow: each [`PATIENCE`] in which it took less than [`SLACK`] allows twice as much, and one that was too
+//! short all the same a little more than stands there. A broker that is faster than that sets the pace.
 //!
 //! A broker's queue stops only who has a record for that broker, so a thread that writes to several is late for the others
 //! by some milliseconds for each doubling, and then no more. Application threads wait here, the sender counts down; one
@@ -21,7 +22,9 @@ use crate::sync::{Condvar, Mutex};
 /// or two, and keep the sender busy while an application thread wakes up.
 const AHEAD: usize = 2 << 20;
 /// How much less there must be before a thread goes on that has stopped, so that it does not stop at each batch.
-const SLACK: usize = 1 << 20;
+const SLACK: usize = 512 << 10;
+/// For how much that is taken one thread goes on, of those that have stopped.
+const STEP: usize = SLACK / 4;
 /// How long a thread stops at most.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -29,10 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(5);
 pub(super) struct Pace {
     /// All the memory there is: nothing is gained by allowing more.
     total: usize,
-    brokers: [Queue; PLACES],
-    waiting: AtomicUsize,
-    lock: Mutex<()>,
-    taken: Condvar,
+    /// By place.
+    brokers: Box<[Queue]>,
 }
 
 /// The full batches of a broker.
@@ -42,21 +43,15 @@ struct Queue {
     allowed: AtomicUsize,
     /// Bytes that have ever left.
     left: AtomicUsize,
+    /// Threads that stop.
+    waiting: AtomicUsize,
+    lock: Mutex<()>,
+    taken: Condvar,
 }
 
 impl Pace {
     pub(super) fn new(total: usize) -> Self {
-        Self {
-            total: total.max(AHEAD),
-            brokers: std::array::from_fn(|_| Queue {
-                bytes: AtomicUsize::new(0),
-                allowed: AtomicUsize::new(AHEAD),
-                left: AtomicUsize::new(0),
-            }),
-            waiting: AtomicUsize::new(0),
-            lock: Mutex::new(()),
-            taken: Condvar::new(),
-        }
+        Self { total: total.max(AHEAD), brokers: (0..PLACES).map(|_| Queue::new()).collect() }
     }
 
     /// A batch for `broker` is full, or closed for another reason.
@@ -73,9 +68,16 @@ impl Pace {
             queue.allowed.store(AHEAD, Ordering::Relaxed);
         }
         // Who stops says so before looking at the bytes a last time.
-        if self.waiting.load(Ordering::SeqCst) > 0 && queue.is_relaxed() {
-            drop(self.lock.lock());
-            self.taken.notify_all();
+        if queue.waiting.load(Ordering::SeqCst) > 0 && queue.is_relaxed() {
+            drop(queue.lock.lock());
+            let after = before.wrapping_sub(bytes);
+            let was_ahead = before + SLACK > queue.allowed.load(Ordering::Relaxed);
+            if after == 0 {
+                queue.taken.notify_all();
+            } else if was_ahead || before / STEP != after / STEP {
+                // One thread fills what was taken as well as several that take turns on a processor.
+                queue.taken.notify_one();
+            }
         }
     }
 
@@ -86,38 +88,53 @@ impl Pace {
         queue.bytes.load(Ordering::Relaxed) > queue.allowed.load(Ordering::Relaxed)
     }
 
-    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most.
-    pub(super) fn stop(&self, broker: i32, deadline: Instant) {
+    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most. `false`: in vain.
+    pub(super) fn stop(&self, broker: i32, deadline: Instant) -> bool {
         let queue = &self.brokers[place(broker)];
         let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
         let (left, allowed) = (queue.left.load(Ordering::Relaxed), queue.allowed.load(Ordering::Relaxed));
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        queue.waiting.fetch_add(1, Ordering::SeqCst);
         let mut late = false;
         {
-            let mut lock = self.lock.lock();
+            let mut lock = queue.lock.lock();
             while !late && !queue.is_relaxed() {
-                late = self.taken.wait_until(&mut lock, until).timed_out();
+                late = queue.taken.wait_until(&mut lock, until).timed_out();
             }
         }
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        queue.waiting.fetch_sub(1, Ordering::SeqCst);
         if late {
             let progress = queue.left.load(Ordering::Relaxed).wrapping_sub(left);
-            let more = if progress < SLACK { allowed } else { allowed / 4 };
-            // Of what was allowed when it stopped: threads that stop together allow more once.
-            queue.allowed.fetch_max((allowed + more).min(self.total), Ordering::Relaxed);
+            let more = if progress < SLACK {
+                // Of what was allowed when it stopped: threads that stop together allow more once.
+                2 * allowed
+            } else {
+                // It is a part of what stands there that is not taken, or there are many threads.
+                queue.bytes.load(Ordering::Relaxed) + 2 * SLACK
+            };
+            queue.allowed.fetch_max(more.min(self.total), Ordering::Relaxed);
         } else {
             queue.come_down();
         }
+        !late
     }
 }
 
 impl Queue {
-    /// Up at once, down slowly, and not below what stands there: a queue that is long for good, as of a slow broker, stops
-    /// nobody.
+    fn new() -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            allowed: AtomicUsize::new(AHEAD),
+            left: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            taken: Condvar::new(),
+        }
+    }
+
+    /// Up at once, down slowly: what stands there for good makes a stop in vain each time it has come down too far.
     fn come_down(&self) {
         let allowed = self.allowed.load(Ordering::Relaxed);
-        let least = AHEAD.max(self.bytes.load(Ordering::Relaxed) + SLACK);
-        self.allowed.fetch_min((allowed - (allowed - AHEAD) / 8).max(least), Ordering::Relaxed);
+        self.allowed.fetch_min(allowed - (allowed - AHEAD) / 64, Ordering::Relaxed);
     }
 
     fn is_relaxed(&self) -> bool {
@@ -178,6 +195,40 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_stop_go_on_one_by_one_as_batches_leave() {
+        let pace = Pace::new(64 << 20);
+        let batch = 16 << 10;
+        pace.queued(1, AHEAD + batch);
+        thread::scope(|s| {
+            let threads: Vec<_> = (0..8).map(|_| s.spawn(|| pace.stop(1, soon()))).collect();
+            for _ in 0..AHEAD / batch {
+                pace.left(1, batch);
+            }
+            assert_eq!(threads.into_iter().map(|t| t.join()).filter(Result::is_ok).count(), 8);
+        });
+        assert_eq!(pace.brokers[1].waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn what_stands_there_for_good_stops_nobody_for_long() {
+        let pace = Pace::new(64 << 20);
+        let (standing, record) = (10 << 20, 1 << 20);
+        pace.queued(1, standing);
+        pace.brokers[1].allowed.store(standing + SLACK / 4, Ordering::Relaxed);
+        let in_vain = (0..80).filter(|_| {
+            // What comes beside it is taken at once.
+            pace.queued(1, record);
+            let goes_on = thread::scope(|s| {
+                s.spawn(|| pace.left(1, record));
+                !pace.is_ahead(1) || pace.stop(1, soon())
+            });
+            !goes_on
+        });
+        let in_vain = in_vain.count();
+        assert!(in_vain < 30, "{in_vain}");
+    }
+
+    #[test]
     fn a_call_that_may_not_wait_does_not() {
         let pace = Pace::new(64 << 20);
         pace.queued(1, AHEAD + 1);
@@ -193,13 +244,13 @@ mod tests {
         // The patience could be over first on a busy machine; that shows in what is allowed.
         thread::scope(|s| {
             s.spawn(|| pace.stop(1, soon()));
-            while pace.waiting.load(Ordering::SeqCst) == 0 {
+            while pace.brokers[1].waiting.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
             pace.left(1, SLACK + 1);
         });
         let allowed = pace.brokers[1].allowed.load(Ordering::SeqCst);
         assert!([AHEAD, 2 * AHEAD].contains(&allowed), "{allowed}");
-        assert_eq!(pace.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(pace.brokers[1].waiting.load(Ordering::SeqCst), 0);
     }
 }
