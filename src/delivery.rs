@@ -37,8 +37,41 @@ pub type Callback = Box<dyn FnOnce(Result<RecordMetadata, Error>) + Send>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordFacts {
     pub(crate) timestamp: i64,
-    pub(crate) key_size: Option<u32>,
-    pub(crate) value_size: Option<u32>,
+    key: FieldSize,
+    value: FieldSize,
+}
+
+impl RecordFacts {
+    #[inline(always)]
+    pub(crate) fn new(timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+        Self { timestamp, key: FieldSize::of(key), value: FieldSize::of(value) }
+    }
+
+    pub(crate) fn key_size(self) -> Option<u32> {
+        self.key.get()
+    }
+
+    pub(crate) fn value_size(self) -> Option<u32> {
+        self.value.get()
+    }
+}
+
+/// How many bytes a key or a value takes, or that it is null: keeps the handle at 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FieldSize(u32);
+
+impl FieldSize {
+    /// No size of a record that is sent reaches it.
+    const NULL: Self = Self(u32::MAX);
+
+    #[inline(always)]
+    fn of(field: Option<&[u8]>) -> Self {
+        field.map_or(Self::NULL, |bytes| Self(u32::try_from(bytes.len()).unwrap_or(u32::MAX)))
+    }
+
+    fn get(self) -> Option<u32> {
+        (self != Self::NULL).then_some(self.0)
+    }
 }
 
 /// The outcome of one `send`, to be waited for, polled, awaited or given a callback.
@@ -52,14 +85,11 @@ pub struct DeliveryFuture {
     batch: Option<Arc<BatchCompletion>>,
     /// The record's index plus one: what it is never, 0, lets a `Result` of a handle take no more room than the handle.
     ordinal: NonZeroU32,
-    /// `u32::MAX` stands for null, as no size reaches it: keeps the handle at 32 bytes.
-    key_size: u32,
-    value_size: u32,
     /// Whether someone saw the outcome through this handle; an unseen failure is counted and logged.
     observed: AtomicBool,
     /// Whether there are clones, which count as one: the batch knows how many are left.
     shared: AtomicBool,
-    timestamp: i64,
+    facts: RecordFacts,
 }
 
 /// Where a record entered, to add callbacks while its batch cannot end yet.
@@ -91,19 +121,15 @@ impl<'p> Place<'p> {
     }
 }
 
-const NULL_SIZE: u32 = u32::MAX;
-
 impl DeliveryFuture {
     #[inline]
     pub(crate) fn new(batch: &Arc<BatchCompletion>, index: u32, facts: RecordFacts) -> Self {
         Self {
             batch: Some(hand::reference(batch)),
             ordinal: NonZeroU32::MIN.saturating_add(index),
-            key_size: facts.key_size.unwrap_or(NULL_SIZE),
-            value_size: facts.value_size.unwrap_or(NULL_SIZE),
             observed: AtomicBool::new(false),
             shared: AtomicBool::new(false),
-            timestamp: facts.timestamp,
+            facts,
         }
     }
 
@@ -157,8 +183,10 @@ impl DeliveryFuture {
     /// caught and logged. Once the producer is closed there is no callback thread: `done` runs in this call.
     pub fn on_complete(self, done: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static) {
         self.observed.store(true, Ordering::Relaxed);
-        let facts = self.facts();
-        BatchCompletion::add_callback(self.batch(), CallbackEntry::new(self.index(), facts, Box::new(done)));
+        BatchCompletion::add_callback(
+            self.batch(),
+            CallbackEntry::new(self.index(), self.facts, Box::new(done)),
+        );
     }
 
     /// Where the record goes.
@@ -176,18 +204,9 @@ impl DeliveryFuture {
     /// Lets go of the record: it is sent all the same. A failure is counted, seen by interceptors and logged.
     pub fn detach(self) {}
 
-    fn facts(&self) -> RecordFacts {
-        let size = |n| (n != NULL_SIZE).then_some(n);
-        RecordFacts {
-            timestamp: self.timestamp,
-            key_size: size(self.key_size),
-            value_size: size(self.value_size),
-        }
-    }
-
     fn see(&self, batch: &BatchCompletion, index: u32, outcome: &Outcome) -> Result<RecordMetadata, Error> {
         self.observed.store(true, Ordering::Relaxed);
-        outcome.of_record(batch.topic_partition(), index, self.facts())
+        outcome.of_record(batch.topic_partition(), index, self.facts)
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<Result<RecordMetadata, Error>> {
@@ -224,7 +243,7 @@ fn resolve(batch: &Arc<BatchCompletion>, index: u32) -> (Arc<BatchCompletion>, u
 
 impl Clone for DeliveryFuture {
     fn clone(&self) -> Self {
-        let clone = Self::new(self.batch(), self.index(), self.facts());
+        let clone = Self::new(self.batch(), self.index(), self.facts);
         if self.observed.load(Ordering::Relaxed) {
             clone.observed.store(true, Ordering::Relaxed);
         } else {

@@ -16,7 +16,7 @@ use crate::record::{ProducerRecord, RecordMetadata};
 pub struct Outcome<'o> {
     /// The topic the record was sent to.
     pub topic: &'o str,
-    /// Its partition. Of a record that did not enter, the one that it named, if it did.
+    /// Its partition. Of a record that did not enter, the one that it named, or that was chosen before it was refused.
     pub partition: Option<i32>,
     /// How it ended.
     pub result: &'o Result<RecordMetadata, Error>,

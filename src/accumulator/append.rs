@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::batch::Fresh;
 use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
+use super::destination::Target;
 use super::entry::PartitionEntry;
-use super::memory::{Ask, Bound, Chunk, MemoryPool, NO_LEADER};
+use super::memory::{Ask, Bound, Chunk, MemoryPool};
 use super::partition::{Append, Notice, Quick, Route, Supplies};
-use super::sticky;
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
@@ -20,14 +20,6 @@ use crate::metrics::nanos;
 use crate::protocol::record::{RecordBody, RecordSink};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-
-/// Where a record goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Partition(usize),
-    /// Where the sticky choice is now.
-    Sticky,
-}
 
 /// Where a record went.
 enum Went {
@@ -90,6 +82,7 @@ impl RecordAccumulator {
     ///
     /// # Errors
     /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
+    #[inline(always)]
     pub(crate) fn append<'r, H>(
         &self,
         topic: &TopicLease,
@@ -102,8 +95,14 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
-        let (entry, route) = self.destination(topic, target, false)?;
-        let mut queue = entry.queue.lock();
+        let (mut entry, route) = self.destination(topic, target, false)?;
+        let mut queue = match entry.queue.try_lock() {
+            Some(queue) => queue,
+            None => {
+                entry = self.make_way(topic, entry, route);
+                entry.queue.lock()
+            }
+        };
         if self.has_ended(topic) {
             drop(queue);
             return Err(shut_error());
@@ -121,7 +120,7 @@ impl RecordAccumulator {
                 drop(queue);
             }
             if switch {
-                self.next_sticky(topic, &[]);
+                self.leave_sticky(topic, &[]);
             }
             return Ok(future);
         }
@@ -154,70 +153,21 @@ impl RecordAccumulator {
             match went {
                 Went::In { future, switch } => {
                     if switch {
-                        self.next_sticky(topic, &[]);
+                        self.leave_sticky(topic, &[]);
                     }
                     return Ok(future);
                 }
                 Went::Full => {
-                    self.next_sticky(topic, &crowded);
+                    self.leave_sticky(topic, &crowded);
                     switched = true;
                 }
                 Went::Crowded => {
                     crowded.push(leader);
-                    self.next_sticky(topic, &crowded);
+                    self.leave_sticky(topic, &crowded);
                     switched = true;
                 }
             }
         }
-    }
-
-    #[inline]
-    fn destination<'t>(
-        &self,
-        topic: &'t TopicLease,
-        target: Target,
-        switched: bool,
-    ) -> Result<(&'t Arc<PartitionEntry>, Route), Error> {
-        let partitions = topic.snapshot().map_or(&[][..], |s| &s.partitions);
-        let (at, route) = match target {
-            Target::Partition(at) => (at, Route::Fixed),
-            Target::Sticky => {
-                let sticky = topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed)) as usize;
-                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic, &[]) };
-                (at, if switched { Route::StickyHere } else { Route::Sticky })
-            }
-        };
-        match partitions.get(at) {
-            Some(entry) => Ok((entry, route)),
-            None => Err(Error::new(
-                ErrorKind::Partitioning,
-                format!("partition {at} does not exist; the topic has {}", partitions.len()),
-            )),
-        }
-    }
-
-    /// Whether a record that may go anywhere could leave a crowded leader's partition for another leader's.
-    fn has_other_leader(&self, topic: &TopicLease, leader: i32, crowded: &[i32]) -> bool {
-        // Shares apply only then; and the list is walked only for a record that found no memory.
-        self.pool.shares_apply()
-            && topic.snapshot().is_some_and(|s| {
-                let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
-                s.partitions.iter().any(|p| elsewhere(p.leader()))
-            })
-    }
-
-    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one
-    /// after the other; the last stays.
-    fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
-        let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
-        let stalled = self.stalled.read();
-        let open = |l: i32| l != NO_LEADER && !crowded.contains(&l) && !stalled.contains(&l);
-        let queue_len =
-            |at: usize| snapshot.partitions.get(at).filter(|p| open(p.leader())).map(|p| p.backlog());
-        let adaptive = self.settings.adaptive;
-        let at = sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive));
-        entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
-        at
     }
 
     /// One partition. `may_leave`: the record goes elsewhere rather than wait for a leader's share of memory.
@@ -300,7 +250,7 @@ impl RecordAccumulator {
     /// Whether the transaction in which the `send` began takes no more records. To be asked under the partition's lock.
     #[inline(always)]
     fn has_ended(&self, topic: &TopicLease) -> bool {
-        topic.transaction != self.transaction()
+        topic.transaction() != self.transaction()
     }
 
     /// Tells the sender what happened in a partition, and lends it a hand.
@@ -401,31 +351,6 @@ impl RecordAccumulator {
             .with_topic_partition(entry.tp.clone())
             .with_retriable(true);
         wait.explain(error)
-    }
-
-    /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free. Who may not
-    /// block does not compress either.
-    fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
-        if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
-            return;
-        }
-        self.sealer.try_help(|seal| {
-            let Some((place, batch)) = entry.queue.lock().take_to_seal() else { return };
-            match seal(batch) {
-                Ok(sealed) => {
-                    self.learn_ratio(entry, &sealed);
-                    entry.queue.lock().put_sealed(place, sealed);
-                }
-                Err((batch, error)) => {
-                    entry.queue.lock().forget_sealing(place, &batch, &self.pool);
-                    self.fail(entry, &batch, error);
-                }
-            }
-            self.signals.partition(entry);
-            if let Some(error) = self.dead.get() {
-                self.abandon(error);
-            }
-        });
     }
 }
 

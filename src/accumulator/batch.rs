@@ -12,7 +12,10 @@ use super::budget::Waited;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::BatchCompletion;
-use crate::protocol::record::{BATCH_HEADER_LEN, CompressionType, PlacedRecord, ROOM_BEHIND, RecordBody};
+use crate::protocol::record::{
+    BATCH_HEADER_LEN, CompressionType, PlacedRecord, ROOM_BEHIND, RecordBody, SmallRecord,
+};
+use crate::protocol::varint::Preamble;
 use crate::sync::Arc;
 
 /// What a new batch needs that is made outside the partition's lock.
@@ -35,6 +38,8 @@ pub(crate) struct OpenBatch {
     largest: u32,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// The next record's, most likely.
+    preamble: Preamble,
     /// What the batch holds at most: its limits, as the codec's past stood when it was begun.
     raw_limit: usize,
     /// What counts against `buffer.memory` for the callbacks of its records, and up to how much of their charge.
@@ -88,6 +93,7 @@ impl OpenBatch {
             largest: 0,
             base_timestamp: timestamp,
             max_timestamp: timestamp,
+            preamble: Preamble::new(),
             raw_limit: limits.raw_limit(ratio),
             paper: Vec::new(),
             paid: 0,
@@ -156,34 +162,41 @@ impl OpenBatch {
         if missing == 0 { Fit::Yes } else { Fit::NeedsChunks(missing) }
     }
 
-    /// Whether a record of `len` encoded bytes goes in with room to spare, as most do: then
-    /// [`push_roomy`](Self::push_roomy) takes it.
-    #[inline]
-    pub(super) fn is_roomy_for(&self, len: usize) -> bool {
-        self.len + len <= self.raw_limit
-            && len + ROOM_BEHIND <= self.chunks.room()
-            && self.count < i32::MAX as u32
+    /// Appends a small record that goes into the current chunk with room to spare, as most do: its index and length.
+    #[inline(always)]
+    pub(super) fn push_small<H>(
+        &mut self,
+        record: &RecordBody<'_, H>,
+        timestamp: i64,
+    ) -> Option<(u32, usize)> {
+        let index = self.count;
+        let small = SmallRecord::new(record, || {
+            self.preamble.of(index, timestamp.wrapping_sub(self.base_timestamp))
+        })?;
+        let len = small.encoded_len();
+        let fits = self.len + len <= self.raw_limit && len + ROOM_BEHIND <= self.chunks.room();
+        if !fits {
+            return None;
+        }
+        small.write(self.chunks.current());
+        self.preamble.advance();
+        Some((self.entered(len, timestamp), len))
     }
 
-    /// As [`push`](Self::push), where [`is_roomy_for`](Self::is_roomy_for) holds.
-    #[inline(always)]
-    pub(super) fn push_roomy<'a, H>(
+    /// Appends a record that goes into the current chunk: its index and length. Out of line, for the sake of small ones.
+    #[inline(never)]
+    pub(super) fn push_here<'a, H>(
         &mut self,
-        placed: PlacedRecord<'_, 'a, H>,
-        len: usize,
+        record: &RecordBody<'a, H>,
         timestamp: i64,
-    ) -> u32
+    ) -> Option<(u32, usize)>
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let index = self.count;
-        placed.write_roomy(self.chunks.current());
-        self.len += len;
-        self.count += 1;
-        // Records are below 2 GiB.
-        self.largest = self.largest.max(len as u32);
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        index
+        let placed = self.place(record, timestamp);
+        let len = placed.encoded_len();
+        let fits = matches!(self.fit(len, 0), Fit::Yes);
+        fits.then(|| (self.push(placed, len, timestamp, &mut Vec::new()), len))
     }
 
     fn chunk_size(&self) -> usize {
@@ -216,12 +229,18 @@ impl OpenBatch {
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let index = self.count;
         if len <= self.chunks.room() {
             placed.write(self.chunks.current());
         } else {
             placed.write(&mut self.chunks.across(spare));
         }
+        self.entered(len, timestamp)
+    }
+
+    /// Counts a record of `len` bytes that stands in the chunks; its index.
+    #[inline(always)]
+    fn entered(&mut self, len: usize, timestamp: i64) -> u32 {
+        let index = self.count;
         self.len += len;
         self.count += 1;
         // Records are below 2 GiB.

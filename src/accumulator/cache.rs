@@ -1,4 +1,5 @@
-//! What each application thread remembers of topics, so that a steady-state `send` looks nothing up.
+//! What each application thread remembers of topics, so that a steady-state `send` looks nothing up, and where its records
+//! without a key go if that is not where all others' go.
 //!
 //! Thread-local, no lock: a small direct-mapped table by producer and topic name. An entry is moved out while a `send`
 //! uses it, which costs no reference count and lets user code inside that `send` send as well.
@@ -14,9 +15,16 @@ const SLOTS: usize = 64;
 /// A topic as this thread saw it last.
 struct Cached {
     producer: u64,
+    print: Fingerprint,
     epoch: u64,
     entry: Arc<TopicEntry>,
     snapshot: Arc<TopicSnapshot>,
+    /// Its place in the thread's table.
+    slot: usize,
+    /// The transaction in which the `send` began that has it now; 0 without transactions.
+    transaction: u64,
+    /// Where this thread's records without a key go meanwhile, having met another thread at the sticky choice.
+    detour: Cell<Option<u32>>,
 }
 
 crate::sync::thread_local! {
@@ -40,27 +48,26 @@ pub(super) fn forget(producer: u64) {
     drop(forgotten);
 }
 
-/// A topic for the time of one `send`; goes back into the thread's table when dropped.
-pub(crate) struct TopicLease {
-    cached: Option<Box<Cached>>,
-    slot: usize,
-    /// The transaction in which the `send` began; 0 without transactions.
-    pub(crate) transaction: u64,
-}
+/// A topic for the time of one `send`; goes back into the thread's table when dropped. One word, so that it stays in a
+/// register: a wider one is written in pieces and read as a whole, which the processor cannot forward.
+pub(crate) struct TopicLease(Option<Box<Cached>>);
 
 impl TopicLease {
     /// What this thread remembers of the topic, if that is still current.
     #[inline(always)]
     pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
-        let slot = slot_of(acc.id, name);
+        let print = Fingerprint::of(name);
+        let slot = print.slot(acc.id);
         let cached = TOPICS.try_with(|t| t[slot].take()).ok()??;
-        let current =
-            cached.producer == acc.id && &*cached.entry.name == name && cached.entry.epoch() == cached.epoch;
+        let current = cached.producer == acc.id
+            && cached.print == print
+            && (print.is_whole() || &*cached.entry.name == name)
+            && cached.entry.epoch() == cached.epoch;
         if !current {
             return None;
         }
         cached.entry.mark_used();
-        Some(Self { cached: Some(cached), slot, transaction: 0 })
+        Some(Self(Some(cached)))
     }
 
     pub(super) fn new(
@@ -69,51 +76,124 @@ impl TopicLease {
         epoch: u64,
         snapshot: Arc<TopicSnapshot>,
     ) -> Self {
-        let slot = slot_of(acc.id, &entry.name);
-        let cached = Some(Box::new(Cached { producer: acc.id, epoch, entry, snapshot }));
-        Self { cached, slot, transaction: 0 }
+        let print = Fingerprint::of(&entry.name);
+        let (slot, detour) = (print.slot(acc.id), Cell::new(None));
+        let producer = acc.id;
+        Self(Some(Box::new(Cached { producer, print, epoch, entry, snapshot, slot, transaction: 0, detour })))
     }
 
     #[inline]
     pub(crate) fn entry(&self) -> Option<&Arc<TopicEntry>> {
-        self.cached.as_ref().map(|c| &c.entry)
+        self.0.as_ref().map(|c| &c.entry)
     }
 
     #[inline]
     pub(crate) fn snapshot(&self) -> Option<&TopicSnapshot> {
-        self.cached.as_ref().map(|c| &*c.snapshot)
+        self.0.as_ref().map(|c| &*c.snapshot)
+    }
+
+    /// The transaction in which the `send` began.
+    #[inline]
+    pub(crate) fn transaction(&self) -> u64 {
+        self.0.as_ref().map_or(0, |c| c.transaction)
+    }
+
+    #[inline]
+    pub(crate) fn begin_in(&mut self, transaction: u64) {
+        if let Some(cached) = &mut self.0 {
+            cached.transaction = transaction;
+        }
+    }
+
+    /// Where this thread's records without a key go, unless it is the sticky choice.
+    #[inline]
+    pub(super) fn detour(&self) -> Option<u32> {
+        self.0.as_ref().and_then(|c| c.detour.get())
+    }
+
+    pub(super) fn set_detour(&self, partition: Option<u32>) {
+        if let Some(cached) = &self.0 {
+            cached.detour.set(partition);
+        }
     }
 }
 
 impl Drop for TopicLease {
     #[inline]
     fn drop(&mut self) {
-        let cached = self.cached.take();
-        // While a thread ends its table may be gone; then there is nothing to remember.
-        let _ = TOPICS.try_with(|t| t[self.slot].set(cached));
+        if let Some(cached) = self.0.take() {
+            // While a thread ends its table may be gone; then there is nothing to remember.
+            let slot = cached.slot % SLOTS;
+            let _ = TOPICS.try_with(|t| t[slot].set(Some(cached)));
+        }
     }
 }
 
-/// Cheap and only has to spread: names that share a slot replace one another.
-#[inline(always)]
-fn slot_of(producer: u64, name: &str) -> usize {
-    let bytes = name.as_bytes();
-    let word = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(31),
-        _ => short_word(bytes),
-    };
-    let mut h = (producer ^ (bytes.len() as u64) << 32 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    h ^= h >> 32;
-    (h as usize) % SLOTS
+/// A topic's name in three words, so that names of up to 16 bytes are compared without a call. All of such a name is in
+/// them; of a longer one its ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint {
+    len: usize,
+    first: u64,
+    last: u64,
 }
 
-/// The same for names of up to seven bytes.
-#[inline(always)]
-fn short_word(bytes: &[u8]) -> u64 {
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+impl Fingerprint {
+    #[inline(always)]
+    fn of(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => Self::short(bytes),
+        };
+        Self { len: bytes.len(), first, last }
+    }
+
+    /// The same for names of up to seven bytes.
+    #[inline(always)]
+    fn short(bytes: &[u8]) -> (u64, u64) {
+        match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+            }
+            _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
         }
-        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+
+    /// Whether `name` is all in these words.
+    #[inline(always)]
+    fn is_whole(self) -> bool {
+        self.len <= 16
+    }
+
+    /// A place in the table. Cheap and only has to spread: names that share one replace one another.
+    #[inline(always)]
+    fn slot(self, producer: u64) -> usize {
+        let word = self.first ^ self.last.rotate_left(31);
+        let mut h = (producer ^ (self.len as u64) << 32 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^= h >> 32;
+        (h as usize) % SLOTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_that_differ_in_any_byte_have_other_fingerprints_if_these_are_whole() {
+        let mut seen = HashSet::new();
+        for len in 0..=20 {
+            for at in 0..=len {
+                let mut name = vec![b'a'; len];
+                if let Some(byte) = name.get_mut(at) {
+                    *byte = b'b';
+                }
+                let print = Fingerprint::of(std::str::from_utf8(&name).unwrap());
+                assert_eq!(print.is_whole(), len <= 16);
+                assert!(!print.is_whole() || seen.insert((print.len, print.first, print.last)), "{len} {at}");
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! A partition as application threads and the sender share it: its queue in its lock, the one lock of a steady-state `send`,
-//! and beside it what is read without the lock.
+//! and beside it what is read without the lock. Whether it is the sender that has the lock can be seen, as nearly as it matters.
 //!
 //! Must not know brokers beyond the leader's number.
 
@@ -24,9 +24,13 @@ pub(crate) struct PartitionEntry {
     backlog: AtomicU32,
     /// Compressed size by raw size, an `f32`: what the codec made of the last batches.
     ratio: AtomicU32,
+    /// The same with a margin, as a batch's size is estimated by: each record looks at it.
+    expected: AtomicU32,
     /// What is counted of its topic.
     pub(crate) counters: Arc<TopicCounters>,
     pub(super) queue: Mutex<PartitionQueue>,
+    /// The sender has the lock, or is about to.
+    looked_at: AtomicBool,
 }
 
 impl PartitionEntry {
@@ -38,9 +42,24 @@ impl PartitionEntry {
             notified: AtomicBool::new(false),
             backlog: AtomicU32::new(0),
             ratio: AtomicU32::new(1.0f32.to_bits()),
+            expected: AtomicU32::new(1.0f32.to_bits()),
             counters,
             queue: Mutex::new(PartitionQueue::new(closed)),
+            looked_at: AtomicBool::new(false),
         }
+    }
+
+    /// Sender: a look at the queue, which is soon over.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&mut PartitionQueue) -> R) -> R {
+        self.looked_at.store(true, Ordering::Relaxed);
+        let seen = look(&mut self.queue.lock());
+        self.looked_at.store(false, Ordering::Relaxed);
+        seen
+    }
+
+    /// Whether it is the sender that has the lock, as far as that can be said without it.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed)
     }
 
     /// The leader's node number, or [`NO_LEADER`].
@@ -65,7 +84,7 @@ impl PartitionEntry {
     /// The compressed size to expect, as a share of the raw size, with a margin of 5 % as in Java.
     #[inline]
     pub(super) fn ratio(&self) -> f32 {
-        (f32::from_bits(self.ratio.load(Ordering::Relaxed)) * 1.05).min(1.0)
+        f32::from_bits(self.expected.load(Ordering::Relaxed))
     }
 
     /// Learns from a batch: worse counts at once, better little by little.
@@ -73,6 +92,7 @@ impl PartitionEntry {
         let known = f32::from_bits(self.ratio.load(Ordering::Relaxed));
         let next = if observed > known { observed } else { known * 0.75 + observed * 0.25 };
         self.ratio.store(next.to_bits(), Ordering::Relaxed);
+        self.expected.store((next * 1.05).min(1.0).to_bits(), Ordering::Relaxed);
     }
 
     pub(crate) fn backlog(&self) -> u32 {

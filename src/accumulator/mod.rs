@@ -12,7 +12,9 @@ mod batch;
 mod budget;
 mod cache;
 mod chunks;
+mod destination;
 mod entry;
+mod helping;
 mod memory;
 mod owner;
 mod pace;
@@ -26,11 +28,11 @@ mod unfinished;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use append::Target;
 pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use budget::{Budget, Wait};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
+pub(crate) use destination::Target;
 pub(crate) use entry::PartitionEntry;
 pub(crate) use partition::Peek;
 pub(crate) use signals::{Load, Pending, Signals};
@@ -258,6 +260,7 @@ impl RecordAccumulator {
             || {
                 let generation = self.unfinished.flush();
                 self.signals.sweep();
+                self.help_flush(deadline);
                 if self.unfinished.wait(generation, deadline) { Ok(()) } else { Err(self.pending_records()) }
             },
         )
@@ -326,19 +329,15 @@ impl RecordAccumulator {
 
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
-        entry
-            .queue
-            .lock()
-            .peek(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+        let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
+        entry.look(|queue| queue.peek(now, self.settings.linger, pressing))
     }
 
     /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
     /// since a second batch stands behind it, which takes a request of its own, or its time has come.
     pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
-        entry
-            .queue
-            .lock()
-            .may_wait(now, self.settings.linger, |batch, generation| self.is_pressing(batch, generation))
+        let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
+        entry.look(|queue| queue.may_wait(now, self.settings.linger, pressing))
     }
 
     /// Whether linger is over for a batch, however long it has lasted.
@@ -354,14 +353,14 @@ impl RecordAccumulator {
 
     /// Bytes the front batch will take at most, if that is known before it is taken.
     pub(crate) fn front_len(&self, entry: &PartitionEntry) -> usize {
-        entry.queue.lock().front_len().unwrap_or(self.settings.batch_size)
+        entry.look(|queue| queue.front_len()).unwrap_or(self.settings.batch_size)
     }
 
     /// Takes the front batch, compressing it if nobody has; a batch whose codec panicked is failed and the next one
     /// taken.
     pub(crate) fn take(&self, entry: &PartitionEntry) -> Option<Batch> {
         loop {
-            let taken = entry.queue.lock().take_front(&self.pool)?;
+            let taken = entry.look(|queue| queue.take_front(&self.pool))?;
             let batch = match taken {
                 Ok(sealed) => sealed,
                 Err(closed) => match self.sealer.seal(closed) {

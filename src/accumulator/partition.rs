@@ -142,7 +142,7 @@ impl PartitionQueue {
         Self { closed, ..Self::default() }
     }
 
-    /// The usual case, with as little as it takes: there is a batch, and the record fits into its current chunk.
+    /// The usual case, with as little as it takes: there is a batch, and the record is small and fits into its current chunk.
     #[inline(always)]
     pub(super) fn append_quickly<'a, H>(
         &mut self,
@@ -156,12 +156,13 @@ impl PartitionQueue {
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
         let (false, Some(open)) = (self.closed, &mut self.open) else { return Quick::No };
-        let placed = open.place(record, facts.timestamp);
-        let len = placed.encoded_len();
-        if !open.is_roomy_for(len) || open.owes() {
+        if open.owes() {
             return Quick::No;
         }
-        let index = open.push_roomy(placed, len, facts.timestamp);
+        let pushed = open.push_small(record, facts.timestamp);
+        let Some((index, len)) = pushed.or_else(|| open.push_here(record, facts.timestamp)) else {
+            return Quick::No;
+        };
         entered(Place::new(open.completion(), index, facts));
         let future = DeliveryFuture::new(open.completion(), index, facts);
         let notify = open.is_full();
@@ -378,13 +379,23 @@ impl PartitionQueue {
         }
     }
 
-    /// Application thread: takes the oldest batch that nobody has compressed, leaving its place marked.
-    pub(super) fn take_to_seal(&mut self) -> Option<(Marker, ClosedBatch)> {
+    /// Closes the open batch if its generation is `wanted`.
+    pub(super) fn close_open_if(&mut self, pool: &Arc<MemoryPool>, wanted: impl Fn(u64) -> bool) {
+        if self.open.as_ref().is_some_and(|open| wanted(open.generation())) {
+            self.close_open(pool);
+        }
+    }
+
+    /// Application thread: takes the oldest batch that nobody has compressed, if it is `wanted`, leaving its place marked.
+    pub(super) fn take_to_seal(&mut self, wanted: impl Fn(&Batch) -> bool) -> Option<(Marker, ClosedBatch)> {
         if self.held {
             return None;
         }
         let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
         let Slot::Closed(batch) = slot else { return None };
+        if !wanted(batch.get()) {
+            return None;
+        }
         let place =
             Marker { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
         self.next_ticket += 1;

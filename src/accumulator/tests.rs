@@ -107,7 +107,7 @@ impl Rig {
 }
 
 fn facts() -> RecordFacts {
-    RecordFacts { timestamp: 1_000, key_size: None, value_size: None }
+    RecordFacts::new(1_000, None, None)
 }
 
 fn append(

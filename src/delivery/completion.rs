@@ -34,8 +34,8 @@ impl Outcome {
                 // The broker's number may be any.
                 offset: base_offset.and_then(|base| base.checked_add(i64::from(index))),
                 timestamp: Some(log_append_time.unwrap_or(facts.timestamp)),
-                key_size: facts.key_size,
-                value_size: facts.value_size,
+                key_size: facts.key_size(),
+                value_size: facts.value_size(),
             }),
             Self::Failed { error, records } => {
                 let own = records.iter().find(|(i, _)| *i == index);
@@ -141,6 +141,8 @@ pub(super) enum Counted {
 pub(crate) struct BatchCompletion {
     outcome: OnceLock<Outcome>,
     parts: OnceLock<Box<[SplitPart]>>,
+    /// One of the two is there: looked at for each handle.
+    is_over: AtomicBool,
     /// Leaf lock. Whoever sets `outcome` or `parts` takes it afterwards, so a waiter that saw neither under the lock
     /// is in the list, or on the condition variable, by then.
     waiters: Mutex<Waiters>,
@@ -171,6 +173,7 @@ impl BatchCompletion {
             charged: AtomicUsize::new(0),
             outcome: OnceLock::new(),
             parts: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             waiters: Mutex::new(Waiters::default()),
             changed: Condvar::new(),
             urgent: AtomicBool::new(false),
@@ -217,6 +220,7 @@ impl BatchCompletion {
         if self.parts.get().is_some() || self.outcome.set(outcome).is_err() {
             return false;
         }
+        self.is_over.store(true, Ordering::SeqCst);
         let wakers = std::mem::take(&mut self.waiters.lock().wakers);
         self.changed.notify_all();
         wakers.into_iter().for_each(Waker::wake);
@@ -283,7 +287,7 @@ impl BatchCompletion {
 
     #[inline(always)]
     fn has_changed(&self) -> bool {
-        self.outcome.get().is_some() || self.parts.get().is_some()
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Reports what the seat's thread counted while the batch ended, too late to be read then. The thread calls it when it
@@ -343,6 +347,7 @@ impl BatchCompletion {
         if self.parts.set(parts.into_boxed_slice()).is_err() {
             return;
         }
+        self.is_over.store(true, Ordering::SeqCst);
         let mut waiters = self.waiters.lock();
         let (callbacks, wakers) =
             (std::mem::take(&mut waiters.callbacks), std::mem::take(&mut waiters.wakers));

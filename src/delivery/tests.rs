@@ -28,7 +28,7 @@ impl BatchOwner for Owner {
     }
 }
 
-pub(super) const FACTS: RecordFacts = RecordFacts { timestamp: 5, key_size: None, value_size: Some(3) };
+pub(super) const FACTS: RecordFacts = RecordFacts { timestamp: 5, key: FieldSize::NULL, value: FieldSize(3) };
 
 pub(super) fn batch() -> (Arc<Owner>, Arc<BatchCompletion>) {
     let owner = Arc::new(Owner::default());

@@ -35,7 +35,7 @@ fn parcels(count: usize) -> VecDeque<Parcel> {
     let entry = acc.publish_topic(&pending.topics[0], vec![info]).partitions[0].clone();
     let lease = acc.lease("t", Wait::Never).unwrap();
     let body = RecordBody::without_headers(None, Some(b"v"));
-    let facts = RecordFacts { timestamp: 0, key_size: None, value_size: None };
+    let facts = RecordFacts::new(0, None, None);
     let make = |n: usize| {
         for _ in 0..=n % 3 {
             let entered = acc.append(&lease, Target::Partition(0), &body, facts, Wait::Never, &mut |_| {});

@@ -342,8 +342,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> MockProducer<K, V> {
             cx.role = Role::Value;
             value_bytes = serialize(&**values, &mut cx, value, &mut value_scratch)?;
         }
-        let size = |bytes: Option<&[u8]>| bytes.and_then(|b| u32::try_from(b.len()).ok());
-        let facts = RecordFacts { timestamp, key_size: size(key_bytes), value_size: size(value_bytes) };
+        let facts = RecordFacts::new(timestamp, key_bytes, value_bytes);
         let partitions = self.topics.get(topic).map(Vec::as_slice);
         if let Some(partition) = named {
             return in_range(topic, partition, partitions).map(|()| (partition, facts));

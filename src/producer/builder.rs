@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::lifecycle::close_all;
+use super::road::Lent;
 use super::{KafkaProducer, settings};
 use crate::accumulator::RecordAccumulator;
 use crate::config::{PluginConfig, ProducerConfig};
@@ -143,9 +144,14 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
                 close_all(&*self.key, &*self.value, self.partitioner.as_deref());
                 interceptors.close();
             })?;
-        let plain = is_plain::<K>() && is_plain::<V>();
         Ok(KafkaProducer {
-            trusted: plain && self.key.is_trusted() && self.value.is_trusted(),
+            lent: match (self.key.lends(), self.value.lends(), &self.partitioner) {
+                (Some(key), Some(value), None) if is_plain::<K>() && is_plain::<V>() => {
+                    Some(Lent { key, value })
+                }
+                _ => None,
+            },
+            longest_record: config.max_request_size().min(acc.longest_record()),
             key: self.key,
             value: self.value,
             interceptors,
@@ -160,7 +166,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducerBuilder<K, V> {
             status,
             sender,
             callbacks,
-            uses_scratch: AtomicBool::new(false),
             monitor,
             close_called: AtomicBool::new(false),
             plug_ins_closed: AtomicBool::new(false),

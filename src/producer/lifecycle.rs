@@ -57,7 +57,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// Sends everything that was handed over before, and waits until it has an outcome and its callbacks have run.
     ///
     /// # Blocking
-    /// At most a little longer than `delivery.timeout.ms`, by when every record has an outcome.
+    /// At most a little longer than `delivery.timeout.ms`, by when every record has an outcome. With a codec this thread
+    /// compresses side by side with the sender, as long as a second is left.
     ///
     /// # Errors
     /// As [`flush_timeout`](Self::flush_timeout).

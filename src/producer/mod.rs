@@ -64,6 +64,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     ignore_keys: bool,
     max_block: Duration,
     max_request_size: usize,
+    /// The most that a record may take: `max.request.size`, or what memory can hold.
+    longest_record: usize,
     /// What a plain `flush` or `close` waits at most.
     patience: Duration,
     drop_timeout: Duration,
@@ -73,10 +75,8 @@ pub struct KafkaProducer<K: ?Sized + 'static, V: ?Sized + 'static> {
     status: Arc<Status>,
     sender: SenderHandle,
     callbacks: Callbacks,
-    /// Both serializers are the library's own and cannot panic.
-    trusted: bool,
-    /// A serializer has written into its scratch buffer, so they are worth keeping.
-    uses_scratch: AtomicBool,
+    /// Both serializers lend what they are given, and there is no partitioner of the user's.
+    lent: Option<road::Lent<K, V>>,
     /// Only if somebody listens or wants reports.
     monitor: Option<Monitor>,
     close_called: AtomicBool,
@@ -141,8 +141,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// Hands a record over and returns its handle; the bytes are taken when it returns.
     ///
     /// # Blocking
-    /// At most `max.block.ms`, for the topic's metadata and for memory together; among that up to 5 ms now and then for the
-    /// sender to catch up, while 2 MiB of full batches wait for the record's broker. Inside a callback of this producer it
+    /// At most `max.block.ms`, for the topic's metadata and for memory together; among that up to 5 ms, or twice that where
+    /// the record changes its partition, whenever it needs memory while 2 MiB of full batches wait for its broker: who is
+    /// faster than the broker goes at its pace. Inside a callback of this producer it
     /// does not block, as [`try_send`](Self::try_send).
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
 
 use super::KafkaProducer;
 use crate::accumulator::{NoTopic, Target, TopicLease, Wait, closed_error};
@@ -20,10 +21,8 @@ use crate::partitioner::{
 use crate::protocol::record::RecordBody;
 use crate::record::{Headers, ProducerRecord, TopicPartition};
 use crate::serializer::{Context, Role, Serializer};
-use crate::sync::atomic::Ordering;
 
-/// Buffers that serializers append to, one pair per thread, reused from record to record. Empty ones cost nothing: a
-/// producer whose serializers lend what they are given never touches the thread's.
+/// Buffers that serializers append to, one pair per thread, reused from record to record.
 #[derive(Default)]
 struct Scratch {
     key: Vec<u8>,
@@ -39,12 +38,10 @@ thread_local! {
 
 impl Scratch {
     /// The thread's buffers. A `send` inside a serializer finds none and makes its own.
-    #[cold]
     fn take() -> Box<Self> {
         SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default()
     }
 
-    #[cold]
     fn put_back(mut self: Box<Self>) {
         for buffer in [&mut self.key, &mut self.value] {
             buffer.clear();
@@ -53,10 +50,6 @@ impl Scratch {
             }
         }
         let _ = SCRATCH.try_with(|s| s.set(Some(self)));
-    }
-
-    fn is_used(&self) -> bool {
-        self.key.capacity() + self.value.capacity() > 0
     }
 }
 
@@ -96,7 +89,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     fn refused(&self, record: &ProducerRecord<'_, K, V>, error: Error) -> Error {
         self.acc.metrics.records_refused.increment();
         let result = Err(error.clone());
-        let outcome = Outcome { topic: record.topic(), partition: record.partition_ref(), result: &result };
+        // Other errors may be those of other records, which made the producer or the transaction fail.
+        let is_own = matches!(error.kind(), ErrorKind::RecordTooLarge | ErrorKind::BufferExhausted);
+        let chosen = error.topic_partition().filter(|_| is_own).map(|tp| tp.partition);
+        let partition = record.partition_ref().or(chosen);
+        let outcome = Outcome { topic: record.topic(), partition, result: &result };
         self.interceptors.on_acknowledgement(&outcome);
         error
     }
@@ -114,21 +111,26 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             None => 0,
         };
         let mut topic = self.topic(record, wait)?;
-        topic.transaction = transaction;
-        if self.uses_scratch.load(Ordering::Relaxed) {
-            return self.enter_with_scratch(record, &topic, wait, entered);
+        topic.begin_in(transaction);
+        match &self.lent {
+            // The usual case, in line: no code of the user's runs, and nothing is written before the record itself.
+            Some(lent) => {
+                let serialized = (record.key_ref().map(lent.key), record.value_ref().map(lent.value));
+                let target = match record.partition_ref() {
+                    Some(partition) => Target::Partition(partition as usize),
+                    None => self.by_key(serialized.0, &topic),
+                };
+                let rest = (record.topic(), record.headers_ref(), record.timestamp_ref());
+                self.append(rest, &topic, serialized, target, wait, entered)
+            }
+            None => self.enter_with_plug_ins(record, &topic, wait, entered),
         }
-        let mut scratch = Scratch::default();
-        let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);
-        if scratch.is_used() {
-            self.uses_scratch.store(true, Ordering::Relaxed);
-            Box::new(scratch).put_back();
-        }
-        result
     }
 
-    #[cold]
-    fn enter_with_scratch(
+    /// Where serializers write into buffers or are the user's, as a partitioner may be. Out of line, so that it costs the
+    /// usual case no registers.
+    #[inline(never)]
+    fn enter_with_plug_ins(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
         topic: &TopicLease,
@@ -220,7 +222,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         }
     }
 
-    #[inline(always)]
     fn serialize_and_append(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
@@ -232,14 +233,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let partition = record.partition_ref();
         let timestamp = record.timestamp_ref();
         let (name, typed_key, typed_value, headers) = record.parts_mut();
-        let (key, value) = if self.trusted {
-            self.serialize_both(name, headers, (typed_key, typed_value), scratch, &Cell::new(Stage::Key))?
-        } else {
-            let stage = Cell::new(Stage::Key);
-            guarded(name, &stage, || {
-                self.serialize_both(name, headers, (typed_key, typed_value), scratch, &stage)
-            })?
-        };
+        let stage = Cell::new(Stage::Key);
+        let (key, value) = guarded(name, &stage, || {
+            self.serialize_both(name, headers, (typed_key, typed_value), scratch, &stage)
+        })?;
         let target = match (partition, &self.partitioner) {
             (Some(partition), _) => Target::Partition(partition as usize),
             (None, None) => self.by_key(key, topic),
@@ -250,19 +247,33 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
                 guarded(name, &stage, || choose(&**partitioner, &record, topic))?
             }
         };
+        self.append((name, headers, timestamp), topic, (key, value), target, wait, entered)
+    }
+
+    /// The end of the road: the record as bytes, and where it goes.
+    #[inline(always)]
+    fn append(
+        &self,
+        (name, headers, timestamp): (&str, &Headers<'_>, Option<SystemTime>),
+        topic: &TopicLease,
+        (key, value): Serialized<'_>,
+        target: Target,
+        wait: Wait<'_>,
+        entered: &mut impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
         let body = RecordBody::new(key, value, headers.iter());
-        self.check_size(name, body.upper_bound())?;
+        if body.upper_bound() > self.longest_record {
+            return Err(self.too_large(name, target, body.upper_bound()));
+        }
         let timestamp = timestamp.map_or_else(clock::coarse_wall_millis, clock::to_millis);
         if timestamp < 0 {
             return Err(too_early(name));
         }
-        let size = |bytes: Option<&[u8]>| bytes.and_then(|b| u32::try_from(b.len()).ok());
-        let facts = RecordFacts { timestamp, key_size: size(key), value_size: size(value) };
+        let facts = RecordFacts::new(timestamp, key, value);
         self.acc.append(topic, target, &body, facts, wait, entered)
     }
 
     /// Key and value as bytes. `stage` says whose code is at work.
-    #[inline(always)]
     fn serialize_both<'a>(
         &self,
         name: &str,
@@ -289,21 +300,23 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         }
     }
 
-    #[inline]
-    fn check_size(&self, topic: &str, upper_bound: usize) -> Result<(), Error> {
-        if upper_bound > self.max_request_size.min(self.acc.longest_record()) {
-            return Err(self.too_large(topic, upper_bound));
-        }
-        Ok(())
-    }
-
     #[cold]
-    fn too_large(&self, topic: &str, upper_bound: usize) -> Error {
-        if upper_bound > self.max_request_size {
-            return too_large(topic, upper_bound, "max.request.size", self.max_request_size);
+    fn too_large(&self, topic: &str, target: Target, size: usize) -> Error {
+        let (key, limit) = if size > self.max_request_size {
+            ("max.request.size", self.max_request_size)
+        } else {
+            ("buffer.memory", self.acc.metrics_snapshot().buffer_total_bytes as usize)
+        };
+        let message = format!(
+            "topic {topic}: the record takes up to {size} bytes before compression, more than {key} ({limit})"
+        );
+        let error = Error::new(ErrorKind::RecordTooLarge, message);
+        match target {
+            Target::Partition(at) => {
+                error.with_topic_partition(TopicPartition::new(topic, i32::try_from(at).unwrap_or(i32::MAX)))
+            }
+            Target::Sticky => error,
         }
-        let total = self.acc.metrics_snapshot().buffer_total_bytes as usize;
-        too_large(topic, upper_bound, "buffer.memory", total)
     }
 
     pub(super) fn known_partitions(&self, topic: &str, wait: Wait<'_>) -> Result<Vec<PartitionInfo>, Error> {
@@ -331,11 +344,10 @@ fn too_early(topic: &str) -> Error {
     Error::new(ErrorKind::Misuse, message)
 }
 
-fn too_large(topic: &str, size: usize, key: &str, limit: usize) -> Error {
-    let message = format!(
-        "topic {topic}: the record takes up to {size} bytes before compression, more than {key} ({limit})"
-    );
-    Error::new(ErrorKind::RecordTooLarge, message)
+/// How key and value are seen as bytes where nothing needs to be written, run or asked for that.
+pub(super) struct Lent<K: ?Sized, V: ?Sized> {
+    pub(super) key: for<'a> fn(&'a K) -> &'a [u8],
+    pub(super) value: for<'a> fn(&'a V) -> &'a [u8],
 }
 
 /// Key and value as bytes; `None` is Kafka's null.
@@ -370,7 +382,6 @@ fn choose<K: ?Sized, V: ?Sized>(
     }
 }
 
-#[inline(always)]
 fn serialize<'a, T: ?Sized>(
     serializer: &dyn Serializer<T>,
     (topic, role): (&str, Role),

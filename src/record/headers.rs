@@ -43,6 +43,7 @@ impl<'a> Headers<'a> {
     }
 
     /// How many there are, repeated names counted each.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Self::Slice(s) => s.len(),
@@ -126,6 +127,7 @@ impl<'h> Iterator for HeadersIter<'h, '_> {
         item
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = self.headers.len() - self.next;
         (left, Some(left))

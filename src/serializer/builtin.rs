@@ -21,8 +21,8 @@ impl Serializer<str> for StringSerializer {
         Ok(Some(v.as_bytes()))
     }
 
-    fn is_trusted(&self) -> bool {
-        true
+    fn lends(&self) -> Option<for<'a> fn(&'a str) -> &'a [u8]> {
+        Some(str::as_bytes)
     }
 }
 
@@ -37,8 +37,8 @@ impl Serializer<String> for StringSerializer {
         Ok(Some(v.as_bytes()))
     }
 
-    fn is_trusted(&self) -> bool {
-        true
+    fn lends(&self) -> Option<for<'a> fn(&'a String) -> &'a [u8]> {
+        Some(|text| text.as_bytes())
     }
 }
 
@@ -57,8 +57,8 @@ impl<T: AsRef<[u8]> + ?Sized> Serializer<T> for BytesSerializer {
         Ok(Some(v.as_ref()))
     }
 
-    fn is_trusted(&self) -> bool {
-        true
+    fn lends(&self) -> Option<for<'a> fn(&'a T) -> &'a [u8]> {
+        Some(T::as_ref)
     }
 }
 
@@ -78,10 +78,6 @@ macro_rules! numbers {
             ) -> Result<Option<&'a [u8]>, BoxError> {
                 out.extend_from_slice(&v.to_be_bytes());
                 Ok(Some(out))
-            }
-
-            fn is_trusted(&self) -> bool {
-                true
             }
         }
     )*};
@@ -114,10 +110,6 @@ impl Serializer<bool> for BooleanSerializer {
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(Some(if *v { &[1] } else { &[0] }))
     }
-
-    fn is_trusted(&self) -> bool {
-        true
-    }
 }
 
 /// Always null, as Java's `VoidSerializer`: for records whose key (or value) is never anything. A unit that was set
@@ -134,9 +126,5 @@ impl Serializer<()> for VoidSerializer {
         _: &'a mut Vec<u8>,
     ) -> Result<Option<&'a [u8]>, BoxError> {
         Ok(None)
-    }
-
-    fn is_trusted(&self) -> bool {
-        true
     }
 }

@@ -120,11 +120,11 @@ pub trait Serializer<T: ?Sized>: Send + Sync {
     /// Called once when the producer closes, or when it could not be opened.
     fn close(&self) {}
 
-    /// For the library's own serializers: given a type of the standard library it neither panics nor blocks, so that
-    /// `send` may do without a guard.
+    /// For the library's own serializers that lend what they are given: how. For a type of the standard library that neither
+    /// panics nor blocks, so `send` may do without a guard.
     #[doc(hidden)]
-    fn is_trusted(&self) -> bool {
-        false
+    fn lends(&self) -> Option<for<'a> fn(&'a T) -> &'a [u8]> {
+        None
     }
 }
 

@@ -96,6 +96,11 @@ fn a_chain_runs_in_order_and_sees_every_outcome_once() {
     assert!(producer.try_send(ProducerRecord::new("u", b"v")).is_err());
     assert_eq!(take()[2], "A hears of u None: MetadataTimeout");
 
+    // Refused once its key had chosen the partition.
+    let huge = vec![0; 2 << 20];
+    assert!(producer.send(ProducerRecord::new("t", &huge).key("k")).is_err());
+    assert_eq!(take()[2], "A hears of t Some(0): RecordTooLarge");
+
     // A record that fails later, with nobody looking.
     cluster.inject(Fault::on(ApiKey::PRODUCE).error_before(ErrorCode::INVALID_RECORD).times(1));
     producer.send(ProducerRecord::new("t", b"v")).unwrap().detach();

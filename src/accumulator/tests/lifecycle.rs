@@ -153,7 +153,7 @@ fn a_record_enters_the_transaction_in_which_its_send_began_or_none() {
     let rig = Rig::one(settings());
     let send = |transaction: u64| {
         let mut lease = rig.acc.lease("t", Wait::Never).unwrap();
-        lease.transaction = transaction;
+        lease.begin_in(transaction);
         let record = RecordBody::without_headers(None, Some(b"v"));
         let result = rig.acc.append(&lease, Target::Partition(0), &record, facts(), Wait::Never, &mut |_| {});
         result.map(|handle| handle.detach()).map_err(|error| error.kind())

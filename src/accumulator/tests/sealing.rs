@@ -79,8 +79,8 @@ fn batches_begun_within_one_tick_of_the_clock_go_back_each_to_its_own_place() {
     let entry: &PartitionEntry = &rig.partitions[0];
     let mut queue = entry.queue.lock();
     queue.same_instant();
-    let (first, one) = queue.take_to_seal().unwrap();
-    let (second, two) = queue.take_to_seal().unwrap();
+    let (first, one) = queue.take_to_seal(|_| true).unwrap();
+    let (second, two) = queue.take_to_seal(|_| true).unwrap();
     assert!(queue.take_front(&rig.acc.pool).is_none(), "nothing overtakes what is being compressed");
     assert_eq!(queue.records(), 36);
     queue.put_sealed(second, two.into_batch());
@@ -133,13 +133,13 @@ fn what_is_being_compressed_while_everything_is_dropped_is_dropped_when_it_is_ba
         rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
     }
     let entry = &rig.partitions[0];
-    let (place, batch) = entry.queue.lock().take_to_seal().unwrap();
+    let (place, batch) = entry.queue.lock().take_to_seal(|_| true).unwrap();
     assert!(rig.take().is_none(), "nothing overtakes it");
     assert!(rig.acc.hold(entry), "so something is left");
     assert!(!rig.acc.let_go(entry), "and stays");
     entry.queue.lock().put_sealed(place, batch.into_batch());
     assert!(matches!(rig.peek(), Peek::Sealing { .. }) && rig.take().is_none(), "it is not sent");
-    assert!(entry.queue.lock().take_to_seal().is_none(), "nobody begins with another one");
+    assert!(entry.queue.lock().take_to_seal(|_| true).is_none(), "nobody begins with another one");
     assert!(rig.acc.let_go(entry));
     let mut seen = Vec::new();
     while let Some(batch) = rig.take() {
@@ -157,10 +157,55 @@ fn the_end_of_the_sender_ends_what_is_held() {
     let handle = rig.put(1000);
     let last = rig.put(1000);
     let entry = &rig.partitions[0];
-    let (place, batch) = entry.queue.lock().take_to_seal().unwrap();
+    let (place, batch) = entry.queue.lock().take_to_seal(|_| true).unwrap();
     assert!(rig.acc.hold(entry));
     entry.queue.lock().put_sealed(place, batch.into_batch());
     rig.acc.abandon(&closed_error());
     assert_eq!(handle.get().unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(last.get().unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn who_flushes_compresses_what_is_flushed_and_nothing_newer() {
+    let rig = Rig::new(compressing(), &[Some(1); 3]);
+    for partition in 0..3 {
+        rig.append(Target::Partition(partition), &[7; 100], Wait::Never).unwrap().detach();
+    }
+    let sealed = |at: usize| {
+        let queue = rig.partitions[at].queue.lock();
+        queue.waiting() > 0 && queue.unsealed() == 0
+    };
+    let until = |at: usize, done: &dyn Fn(usize) -> bool| {
+        let late = now() + Duration::from_secs(20);
+        while !done(at) {
+            assert!(now() < late);
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|s| {
+        let flush = s.spawn(|| rig.acc.flush(now() + Duration::from_secs(60)));
+        (0..3).for_each(|at| until(at, &sealed));
+        // Begun behind the flush.
+        rig.append(Target::Partition(0), &[7; 100], Wait::Never).unwrap().detach();
+        assert_eq!(rig.partitions[0].queue.lock().records(), 2);
+        for (at, entry) in rig.partitions.iter().enumerate() {
+            let batch = rig.acc.take(entry).unwrap();
+            assert_eq!((batch.records, batch.codec), (1, CompressionType::Lz4));
+            rig.succeed(at, &batch);
+        }
+        flush.join().unwrap().unwrap();
+    });
+    assert_eq!(rig.partitions[0].queue.lock().waiting(), 0, "still open");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn who_has_little_time_to_flush_does_not_compress() {
+    let rig = Rig::one(compressing());
+    rig.put(100).detach();
+    assert_eq!(rig.acc.flush(now() + Duration::from_millis(5)), Err(1));
+    assert_eq!(rig.partitions[0].queue.lock().waiting(), 0, "as it was");
+    rig.finish();
+    rig.assert_clean();
 }

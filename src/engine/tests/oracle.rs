@@ -52,7 +52,7 @@ pub(super) struct Promise {
 }
 
 fn facts(timestamp: i64, value: usize) -> RecordFacts {
-    RecordFacts { timestamp, key_size: None, value_size: u32::try_from(value).ok() }
+    RecordFacts::new(timestamp, None, Some(&vec![0; value]))
 }
 
 impl Ledger {
@@ -78,7 +78,7 @@ impl Ledger {
         let borrowed = headers.iter().map(|(n, v): &(String, Option<Vec<u8>>)| (n.as_str(), v.as_deref()));
         let body = RecordBody::new(key.as_deref(), Some(&value), borrowed);
         let result = world.acc.lease(topic, Wait::Never).ok().and_then(|mut lease| {
-            lease.transaction = world.acc.transaction();
+            lease.begin_in(world.acc.transaction());
             let target = Target::Partition(partition);
             world
                 .acc

@@ -11,5 +11,5 @@ pub mod header;
 
 pub use compression::{CodecError, Compression, CompressionType, Compressor};
 pub use decode::{BatchError, HeaderIter, RecordBatchView, RecordIter, RecordView, Records};
-pub use encode::{PlacedRecord, ROOM_BEHIND, RecordBody, RecordSink};
+pub use encode::{PlacedRecord, ROOM_BEHIND, RecordBody, RecordSink, SmallRecord};
 pub use header::{BATCH_HEADER_LEN, BatchAttributes, BatchHeader, ProducerStamp, TimestampType};
