@@ -23,6 +23,7 @@ pub(crate) enum Target {
 const MORE_BACKLOG: u32 = 2;
 
 impl RecordAccumulator {
+    /// The partition for a record, and how it comes there. `switched`: it has left a sticky choice already.
     #[inline]
     pub(super) fn destination<'t>(
         &self,

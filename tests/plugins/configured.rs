@@ -108,18 +108,18 @@ fn plug_ins_are_configured_and_closed_once() {
     assert_eq!(journal.take(), ["k closed", "v closed", "p closed", "i closed"]);
 }
 
+/// In the order in which they are configured, with the key that names each.
+const PLUG_INS: [(&str, &str); 4] = [
+    ("k", "key.serializer"),
+    ("v", "value.serializer"),
+    ("p", "partitioner.class"),
+    ("i", "interceptor.classes"),
+];
+
 #[test]
 fn a_plug_in_that_cannot_be_configured_is_named_and_all_are_closed() {
     let cluster = MockCluster::start(1).unwrap();
-    for (at, (name, key)) in [
-        ("k", "key.serializer"),
-        ("v", "value.serializer"),
-        ("p", "partitioner.class"),
-        ("i", "interceptor.classes"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (at, (name, key)) in PLUG_INS.into_iter().enumerate() {
         let journal = Journal::default();
         let error = open(&cluster, &journal, "k", name).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -134,15 +134,7 @@ fn a_plug_in_that_cannot_be_configured_is_named_and_all_are_closed() {
 #[test]
 fn a_plug_in_that_panics_in_configure_is_an_error_and_all_are_closed() {
     let cluster = MockCluster::start(1).unwrap();
-    for (at, (name, key)) in [
-        ("k", "key.serializer"),
-        ("v", "value.serializer"),
-        ("p", "partitioner.class"),
-        ("i", "interceptor.classes"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (at, (name, key)) in PLUG_INS.into_iter().enumerate() {
         let journal = Journal::default();
         let error = open(&cluster, &journal, "k", &format!("loudly {name}")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
