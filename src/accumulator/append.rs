@@ -10,8 +10,8 @@ use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
 use super::destination::Target;
 use super::entry::PartitionEntry;
+use super::intake::{Append, Notice, Quick, Route, Supplies};
 use super::memory::{Ask, Bound, Chunk, MemoryPool};
-use super::partition::{Append, Notice, Quick, Route, Supplies};
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
@@ -96,35 +96,34 @@ impl RecordAccumulator {
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
         let (mut entry, route) = self.destination(topic, target, false)?;
-        let mut queue = match entry.queue.try_lock() {
-            Some(queue) => queue,
+        let mut intake = match entry.intake.try_lock() {
+            Some(intake) => intake,
             None => {
                 entry = self.make_way(topic, entry, route);
-                entry.queue.lock()
+                entry.intake.lock()
             }
         };
         if self.has_ended(topic) {
-            drop(queue);
+            drop(intake);
             return Err(shut_error());
         }
         let supplies = (self.limits, entry.ratio());
         if let Quick::Done { future, notify, switch } =
-            queue.append_quickly(record, facts, route, supplies, entered)
+            intake.append_quickly(record, facts, route, supplies, entered)
         {
             if notify {
-                queue.close_open(&self.pool);
-                let waiting = queue.waiting();
-                drop(queue);
+                let waiting = intake.close_open(&self.pool, &entry.closed);
+                drop(intake);
                 self.announce(entry, Notice::Closed(waiting, None), wait);
             } else {
-                drop(queue);
+                drop(intake);
             }
             if switch {
                 self.leave_sticky(topic, &[]);
             }
             return Ok(future);
         }
-        drop(queue);
+        drop(intake);
         self.append_slowly(topic, target, record, facts, wait, entered)
     }
 
@@ -195,17 +194,18 @@ impl RecordAccumulator {
                 paper: (owed, &mut held.paper),
                 fresh: &mut held.fresh,
                 pool: &self.pool,
+                full: &entry.closed,
             };
-            let mut queue = entry.queue.lock();
+            let mut intake = entry.intake.lock();
             if self.has_ended(topic) {
-                drop(queue);
+                drop(intake);
                 return Err(shut_error());
             }
-            let result = queue.try_append(record, facts.timestamp, route, &mut supplies);
+            let result = intake.try_append(record, facts.timestamp, route, &mut supplies);
             if let Append::Done { completion, index, .. } = &result {
                 entered(Place::new(completion, *index, facts));
             }
-            drop(queue);
+            drop(intake);
             match result {
                 Append::Done { completion, index, notice, switch } => {
                     // Before a codec's complaint can reach a logger that flushes: a batch that is not used is not waited for.

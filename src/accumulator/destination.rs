@@ -4,8 +4,8 @@
 //! stalled brokers, a leaf; tries a partition's lock and never waits for it. How the next one is chosen is `sticky`'s.
 
 use super::entry::PartitionEntry;
+use super::intake::Route;
 use super::memory::NO_LEADER;
-use super::partition::Route;
 use super::{RecordAccumulator, TopicLease, sticky};
 use crate::error::{Error, ErrorKind};
 use crate::sync::Arc;
@@ -103,7 +103,7 @@ impl RecordAccumulator {
         route: Route,
     ) -> &'t Arc<PartitionEntry> {
         // The sender only looks; it may be gone by now, and says so after it has.
-        if route == Route::Fixed || taken.is_looked_at() || taken.queue.try_lock().is_some() {
+        if route == Route::Fixed || taken.is_looked_at() || taken.intake.try_lock().is_some() {
             return taken;
         }
         // Waiting for a lock is better than waiting for a slow broker.

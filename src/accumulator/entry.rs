@@ -1,14 +1,41 @@
-//! A partition as application threads and the sender share it: its queue in its lock, the one lock of a steady-state `send`,
-//! and beside it what is read without the lock. Whether it is the sender that has the lock can be seen, as nearly as it matters.
+//! A partition as application threads and the sender share it: its queue in two locks, and beside them what is read without.
 //!
-//! Must not know brokers beyond the leader's number.
+//! Batches pass from `intake`, where records enter, to `closed`, from where the sender takes them. Who needs both locks takes
+//! that of `intake` first. The sender looks into `closed`, and into `intake` only where nothing is closed: as long as full batches
+//! wait, it is in nobody's way. Whether it has the lock of `intake` can be seen, as nearly as it matters. Must not know brokers
+//! beyond the leader's number.
 
-use super::memory::NO_LEADER;
-use super::partition::PartitionQueue;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, ClosedBatch};
+use super::closed::{ClosedBatches, Taken};
+use super::intake::Intake;
+use super::memory::{MemoryPool, NO_LEADER};
+use crate::delivery::BatchCompletion;
 use crate::metrics::TopicCounters;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex};
+
+/// What the front of a partition's queue allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peek {
+    Empty,
+    /// Take it. `created` is the front batch's; `len`, the bytes that it takes at most on the wire, is known of a closed one.
+    Ready {
+        created: Instant,
+        len: Option<usize>,
+    },
+    /// Its linger ends then.
+    Lingering {
+        created: Instant,
+        until: Instant,
+    },
+    /// An application thread compresses the front batch and will notify.
+    Sealing {
+        created: Instant,
+    },
+}
 
 /// A partition as application threads and the sender share it.
 #[derive(Debug)]
@@ -28,9 +55,10 @@ pub(crate) struct PartitionEntry {
     expected: AtomicU32,
     /// What is counted of its topic.
     pub(crate) counters: Arc<TopicCounters>,
-    pub(super) queue: Mutex<PartitionQueue>,
-    /// The sender has the lock, or is about to.
+    pub(super) intake: Mutex<Intake>,
+    /// The sender has that lock, or is about to.
     looked_at: AtomicBool,
+    pub(super) closed: Mutex<ClosedBatches>,
 }
 
 impl PartitionEntry {
@@ -44,20 +72,62 @@ impl PartitionEntry {
             ratio: AtomicU32::new(1.0f32.to_bits()),
             expected: AtomicU32::new(1.0f32.to_bits()),
             counters,
-            queue: Mutex::new(PartitionQueue::new(closed)),
+            intake: Mutex::new(Intake::new(closed)),
             looked_at: AtomicBool::new(false),
+            closed: Mutex::default(),
         }
     }
 
-    /// Sender: a look at the queue, which is soon over.
-    pub(super) fn look<R>(&self, look: impl FnOnce(&mut PartitionQueue) -> R) -> R {
+    /// Sender: what the front allows, given `linger` and whether a batch must go out.
+    pub(super) fn peek(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Peek {
+        let closed = self.closed.lock().peek();
+        closed.unwrap_or_else(|| {
+            self.look(|intake| {
+                // It may have been closed since.
+                let closed = self.closed.lock().peek();
+                closed.unwrap_or_else(|| intake.peek(now, linger, pressing))
+            })
+        })
+    }
+
+    /// Sender: takes the front, closing the open batch if nothing stands before it.
+    pub(super) fn take(&self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
+        let mut taken = self.closed.lock().take_front(pool);
+        if matches!(taken, Taken::Empty) {
+            self.look(|intake| {
+                if self.closed.lock().peek().is_none() {
+                    intake.close_open(pool, &self.closed);
+                }
+            });
+            taken = self.closed.lock().take_front(pool);
+        }
+        match taken {
+            Taken::Empty | Taken::NotYet => None,
+            Taken::Raw(batch) => Some(Err(batch)),
+            Taken::Sealed(batch) => Some(Ok(batch)),
+        }
+    }
+
+    /// Records that the sender has not taken.
+    pub(super) fn records(&self) -> u64 {
+        let intake = self.intake.lock();
+        intake.records() + self.closed.lock().records()
+    }
+
+    /// Sender: a look at where records enter, which is soon over.
+    fn look<R>(&self, look: impl FnOnce(&mut Intake) -> R) -> R {
         self.looked_at.store(true, Ordering::Relaxed);
-        let seen = look(&mut self.queue.lock());
+        let seen = look(&mut self.intake.lock());
         self.looked_at.store(false, Ordering::Relaxed);
         seen
     }
 
-    /// Whether it is the sender that has the lock, as far as that can be said without it.
+    /// Whether it is the sender that has the lock of `intake`, as far as that can be said without it.
     pub(super) fn is_looked_at(&self) -> bool {
         self.looked_at.load(Ordering::Relaxed)
     }

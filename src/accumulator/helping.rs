@@ -19,7 +19,7 @@ impl RecordAccumulator {
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free.
     #[inline]
     pub(super) fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
-        if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.queue.lock().unsealed() < 2 {
+        if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.closed.lock().unsealed() < 2 {
             return;
         }
         self.seal_one(entry, |_| true);
@@ -39,7 +39,7 @@ impl RecordAccumulator {
                 if clock::deadline(clock::now(), TIME_TO_HELP) > deadline {
                     return;
                 }
-                entry.queue.lock().close_open_if(&self.pool, flushed);
+                entry.intake.lock().close_open_if(&self.pool, &entry.closed, flushed);
                 more |= self.seal_one(entry, |batch| flushed(batch.generation));
             }
         }
@@ -49,14 +49,14 @@ impl RecordAccumulator {
     fn seal_one(&self, entry: &Arc<PartitionEntry>, wanted: impl Fn(&Batch) -> bool) -> bool {
         let mut done = false;
         self.sealer.try_help(|seal| {
-            let Some((place, batch)) = entry.queue.lock().take_to_seal(wanted) else { return };
+            let Some((place, batch)) = entry.closed.lock().take_to_seal(wanted) else { return };
             match seal(batch) {
                 Ok(sealed) => {
                     self.learn_ratio(entry, &sealed);
-                    entry.queue.lock().put_sealed(place, sealed);
+                    entry.closed.lock().put_sealed(place, sealed);
                 }
                 Err((batch, error)) => {
-                    entry.queue.lock().forget_sealing(place, &batch, &self.pool);
+                    entry.closed.lock().forget_sealing(place, &batch, &self.pool);
                     self.fail(entry, &batch, error);
                 }
             }

@@ -1,8 +1,8 @@
 //! The record accumulator: where records wait, in batches per partition, until the sender takes them.
 //!
 //! Shared by application threads, which append, and the sender, which takes; owns the topics table, the partitions'
-//! queues, `buffer.memory` and the list of unfinished batches. Locks: topics map, then one partition's queue, is the
-//! only nesting; the others are leaves. Nothing waits, takes memory, compresses or calls user code under a lock. Must
+//! queues, `buffer.memory` and the list of unfinished batches. Locks: topics map, then where one partition's records enter,
+//! then what of it is closed, is the only nesting; the others are leaves. Nothing waits, takes memory, compresses or calls user code under a lock. Must
 //! not know connections, sequences or retries.
 
 use std::time::{Duration, Instant};
@@ -12,13 +12,14 @@ mod batch;
 mod budget;
 mod cache;
 mod chunks;
+mod closed;
 mod destination;
 mod entry;
 mod helping;
+mod intake;
 mod memory;
 mod owner;
 mod pace;
-mod partition;
 mod seal;
 mod signals;
 mod sticky;
@@ -33,8 +34,7 @@ pub(crate) use budget::{Budget, Wait};
 pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use destination::Target;
-pub(crate) use entry::PartitionEntry;
-pub(crate) use partition::Peek;
+pub(crate) use entry::{PartitionEntry, Peek};
 pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
@@ -278,8 +278,7 @@ impl RecordAccumulator {
 
     /// Records that entered and have no outcome.
     pub(crate) fn pending_records(&self) -> u64 {
-        let queued: u64 =
-            self.topics.each().iter().flat_map(|t| t.known()).map(|p| p.queue.lock().records()).sum();
+        let queued: u64 = self.topics.each().iter().flat_map(|t| t.known()).map(|p| p.records()).sum();
         queued + self.unfinished.taken_records()
     }
 
@@ -330,14 +329,17 @@ impl RecordAccumulator {
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
         let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
-        entry.look(|queue| queue.peek(now, self.settings.linger, pressing))
+        entry.peek(now, self.settings.linger, pressing)
     }
 
     /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
     /// since a second batch stands behind it, which takes a request of its own, or its time has come.
     pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
         let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
-        entry.look(|queue| queue.may_wait(now, self.settings.linger, pressing))
+        if self.is_closed() {
+            return None;
+        }
+        entry.closed.lock().may_wait(now, self.settings.linger, pressing)
     }
 
     /// Whether linger is over for a batch, however long it has lasted.
@@ -351,17 +353,11 @@ impl RecordAccumulator {
         self.settings.linger
     }
 
-    /// Bytes the front batch will take at most, if that is known before it is taken.
-    pub(crate) fn front_len(&self, entry: &PartitionEntry) -> usize {
-        entry.look(|queue| queue.front_len()).unwrap_or(self.settings.batch_size)
-    }
-
     /// Takes the front batch, compressing it if nobody has; a batch whose codec panicked is failed and the next one
     /// taken.
     pub(crate) fn take(&self, entry: &PartitionEntry) -> Option<Batch> {
         loop {
-            let taken = entry.look(|queue| queue.take_front(&self.pool))?;
-            let batch = match taken {
+            let batch = match entry.take(&self.pool)? {
                 Ok(sealed) => sealed,
                 Err(closed) => match self.sealer.seal(closed) {
                     Ok(sealed) => {
@@ -384,12 +380,12 @@ impl RecordAccumulator {
     /// Everything of this partition was to be dropped. `true` if something is left, since an application thread compresses
     /// a batch: nothing is sent until [`let_go`](Self::let_go), and the thread tells when it is done.
     pub(crate) fn hold(&self, entry: &PartitionEntry) -> bool {
-        entry.queue.lock().hold()
+        entry.closed.lock().hold()
     }
 
     /// What was held may be taken, unless something is still being compressed.
     pub(crate) fn let_go(&self, entry: &PartitionEntry) -> bool {
-        entry.queue.lock().let_go()
+        entry.closed.lock().let_go()
     }
 
     /// The sender died: fails everything that it had not taken.

@@ -164,7 +164,7 @@ impl TopicEntry {
         drop(state);
         self.changed.notify_all();
         // Those made from now on are closed from the start.
-        known.iter().for_each(|p| p.queue.lock().closed = true);
+        known.iter().for_each(|p| p.intake.lock().closed = true);
     }
 
     /// The partitions by number up to `count`, made where there are none yet.

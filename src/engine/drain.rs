@@ -13,7 +13,7 @@ use super::metadata::TopicId;
 use super::node::{Link, NodeId, Sent, What};
 use super::parcel::Parcel;
 use super::transaction::May;
-use crate::accumulator::Load;
+use crate::accumulator::{Load, Peek};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
@@ -144,15 +144,15 @@ impl Engine {
     }
 
     fn next_parcel(&mut self, number: u32, node: NodeId, room: usize, first: bool, now: Instant) -> Next {
-        let acc = self.acc.clone();
-        let timeout = acc.delivery_timeout();
+        let timeout = self.acc.delivery_timeout();
         if !self.ready_lane(number) {
             return Next::Nothing;
         }
         if self.may_send(number) != May::Send {
             return Next::Nothing;
         }
-        let Some(partition) = self.partition(number) else { return Next::Nothing };
+        let (acc, slot) = (&self.acc, self.partitions.get_mut(number as usize));
+        let Some(partition) = slot.and_then(Option::as_deref_mut) else { return Next::Nothing };
         if partition.leader != Some(node) {
             return Next::Nothing;
         }
@@ -171,11 +171,9 @@ impl Engine {
                 None => return Next::Nothing,
             },
             Gate::New => {
-                if !first && acc.front_len(&partition.entry) > room {
+                let Peek::Ready { len, .. } = acc.peek(&partition.entry, now) else { return Next::Nothing };
+                if !first && len.unwrap_or_else(|| acc.batch_size()) > room {
                     return Next::NoRoom;
-                }
-                if !matches!(acc.peek(&partition.entry, now), crate::accumulator::Peek::Ready { .. }) {
-                    return Next::Nothing;
                 }
                 let Some(batch) = acc.take(&partition.entry) else { return Next::Nothing };
                 let deadline = clock::deadline(batch.created, timeout);

@@ -125,8 +125,8 @@ impl Engine {
 
     /// Expires what is too old, and puts the partition into its leader's list if it can send.
     pub(super) fn evaluate(&mut self, number: u32, now: Instant) {
-        self.expire(number, now);
-        let mut found = self.look(number, now);
+        let front = self.expire(number, now);
+        let mut found = self.look(number, front, now);
         if matches!(found, Found::Unwanted) {
             self.drop_unsent(number);
             found = Found::Nothing;
@@ -142,16 +142,15 @@ impl Engine {
         }
     }
 
-    fn look(&mut self, number: u32, now: Instant) -> Found {
+    /// What the partition can do, whose queue allows `front`.
+    fn look(&mut self, number: u32, front: Peek, now: Instant) -> Found {
         let timeout = self.acc.delivery_timeout();
-        let acc = self.acc.clone();
         let Some(partition) = self.partition(number) else { return Found::Nothing };
         partition.lane.settle();
-        let front = acc.peek(&partition.entry, now);
         // Whatever is in the way, the oldest thing there expires at its time.
         let queued_until = match front {
             Peek::Empty => None,
-            Peek::Ready { created } | Peek::Lingering { created, .. } | Peek::Sealing { created } => {
+            Peek::Ready { created, .. } | Peek::Lingering { created, .. } | Peek::Sealing { created } => {
                 Some(clock::deadline(created, timeout))
             }
         };
@@ -220,22 +219,24 @@ impl Engine {
         self.evaluate(number, now);
     }
 
-    /// Ends what is older than `delivery.timeout.ms` and not in flight.
-    fn expire(&mut self, number: u32, now: Instant) {
-        let acc = self.acc.clone();
-        let timeout = acc.delivery_timeout();
-        let Some(partition) = self.partition(number) else { return };
-        let late: Vec<Parcel> = partition.lane.take_where(|p| p.deadline <= now);
-        let entry = partition.entry.clone();
-        for parcel in late {
+    /// Ends what is older than `delivery.timeout.ms` and not in flight; what the queue allows then.
+    fn expire(&mut self, number: u32, now: Instant) -> Peek {
+        let timeout = self.acc.delivery_timeout();
+        let Some(partition) = self.partition(number) else { return Peek::Empty };
+        for parcel in partition.lane.take_where(|p| p.deadline <= now) {
             self.end_expired(number, parcel);
         }
-        while let Peek::Ready { created } | Peek::Lingering { created, .. } = acc.peek(&entry, now) {
+        loop {
+            let partition = self.partitions.get(number as usize).and_then(Option::as_deref);
+            let Some(entry) = partition.map(|p| &p.entry) else { return Peek::Empty };
+            let front = self.acc.peek(entry, now);
+            let (Peek::Ready { created, .. } | Peek::Lingering { created, .. }) = front else { return front };
             let deadline = clock::deadline(created, timeout);
             if deadline > now {
-                break;
+                return front;
             }
-            let Some(batch) = acc.take(&entry) else { break };
+            // None where a thread has begun to compress it.
+            let Some(batch) = self.acc.take(entry) else { return self.acc.peek(entry, now) };
             self.end_expired(number, Parcel::new(batch, deadline));
         }
     }

@@ -276,24 +276,46 @@ fn records_that_may_go_anywhere_leave_a_leader_whose_share_is_taken() {
 }
 
 #[test]
+fn the_sender_takes_full_batches_while_a_thread_appends() {
+    let rig = Rig::one(settings());
+    for _ in 0..9 {
+        rig.append(Target::Partition(0), &[1; 100], Wait::Never).unwrap().detach();
+    }
+    // A thread is in the middle of its append: whoever waited for it here would wait for ever.
+    let appending = rig.partitions[0].intake.lock();
+    assert!(matches!(rig.peek(), Peek::Ready { len: Some(_), .. }));
+    let batch = rig.take().expect("it is full");
+    drop(appending);
+    assert_eq!((batch.records, rig.partitions[0].records()), (8, 1));
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
 fn who_meets_another_thread_at_the_sticky_choice_goes_elsewhere_until_a_batch_is_full() {
     let rig = Rig::new(settings(), &[Some(1); 3]);
-    let count = |at: usize| rig.partitions[at].queue.lock().records();
+    let count = |at: usize| rig.partitions[at].records();
     rig.append(Target::Sticky, &[1; 100], Wait::Never).unwrap().detach();
     let shared = (0..3).find(|at| count(*at) == 1).unwrap();
     // Another thread is in the middle of its own append.
-    let held = rig.partitions[shared].queue.lock();
+    let held = rig.partitions[shared].intake.lock();
     rig.append(Target::Sticky, &[1; 100], Wait::Never).unwrap().detach();
     drop(held);
     let own = (0..3).find(|at| *at != shared && count(*at) == 1).expect("another partition");
     while count(shared) == 1 {
-        assert_eq!(rig.partitions[own].queue.lock().waiting(), 0, "it came back behind the first full batch");
+        assert_eq!(
+            rig.partitions[own].closed.lock().waiting(),
+            0,
+            "it came back behind the first full batch"
+        );
         rig.append(Target::Sticky, &[1; 100], Wait::Never).unwrap().detach();
     }
-    assert_eq!((count(shared), rig.partitions[own].queue.lock().waiting()), (2, 1));
+    assert_eq!((count(shared), rig.partitions[own].closed.lock().waiting()), (2, 1));
     assert_eq!(count(own), 8, "all others");
     // A record that has its partition waits for it, and so does one that only met the sender.
-    let held = rig.partitions[shared].queue.lock();
+    let held = rig.partitions[shared].intake.lock();
     std::thread::scope(|s| {
         s.spawn(|| rig.append(Target::Partition(shared), &[1; 100], Wait::Never).unwrap().detach());
         drop(held);
@@ -313,15 +335,15 @@ fn nobody_makes_way_to_a_broker_that_is_slow_or_takes_nothing() {
     assert_eq!(rig.partitions[1].backlog(), 5);
     let stays = || {
         entry.sticky.store(0, Ordering::Relaxed);
-        let before = rig.partitions[1].queue.lock().records();
+        let before = rig.partitions[1].records();
         std::thread::scope(|s| {
-            let held = rig.partitions[0].queue.lock();
+            let held = rig.partitions[0].intake.lock();
             let other = s.spawn(|| rig.append(Target::Sticky, &[1], Wait::Never).unwrap().detach());
             std::thread::yield_now();
             drop(held);
             other.join().unwrap();
         });
-        assert_eq!(rig.partitions[1].queue.lock().records(), before);
+        assert_eq!(rig.partitions[1].records(), before);
     };
     stays();
     while let Some(batch) = rig.acc.take(&rig.partitions[1]) {

@@ -11,7 +11,7 @@ fn linger_counts_from_the_first_record() {
     assert_eq!(until, created + Duration::from_secs(60));
     rig.put(10).detach();
     assert_eq!(rig.peek(), Peek::Lingering { created, until });
-    assert_eq!(rig.acc.peek(&rig.partitions[0], until), Peek::Ready { created });
+    assert_eq!(rig.acc.peek(&rig.partitions[0], until), Peek::Ready { created, len: None });
     rig.finish();
     let without = Rig::one(Settings { linger: Duration::ZERO, ..settings() });
     without.put(10).detach();
@@ -94,7 +94,7 @@ fn a_closed_topic_stays_closed_whatever_is_asked_or_published() {
     let result = rig.topic.wait(3, now() + Duration::from_secs(20));
     assert!(matches!(&result, Err(NoTopic::Refused(e)) if e.kind() == ErrorKind::Closed), "{result:?}");
     let snapshot = rig.acc.publish_topic(&rig.topic, infos(&[Some(1), Some(1)]));
-    assert!(snapshot.partitions.iter().all(|p| p.queue.lock().closed), "new partitions too");
+    assert!(snapshot.partitions.iter().all(|p| p.intake.lock().closed), "new partitions too");
     let result = rig.topic.wait(3, now() + Duration::from_secs(20));
     assert!(matches!(result, Err(NoTopic::Refused(_))));
 }

@@ -1,6 +1,7 @@
 //! Compression: by the sender, by application threads, by a codec that panics.
 
 use super::*;
+use crate::accumulator::closed::Taken;
 use crate::accumulator::entry::PartitionEntry;
 
 fn compressing() -> Settings {
@@ -49,12 +50,15 @@ fn incompressible_batches_stay_as_they_are() {
 #[test]
 fn an_application_thread_helps_when_two_batches_wait_and_try_send_never_does() {
     let rig = Rig::one(compressing());
-    let unsealed = || rig.partitions[0].queue.lock().unsealed();
+    let unsealed = || rig.partitions[0].closed.lock().unsealed();
     for i in 0..30u8 {
         rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
     }
     assert_eq!(unsealed(), 3);
-    let front_len = || rig.acc.front_len(&rig.partitions[0]);
+    let front_len = || {
+        let Peek::Ready { len, .. } = rig.peek() else { panic!("{:?}", rig.peek()) };
+        len.expect("it is closed")
+    };
     assert_eq!(front_len(), 61 + 8 * 109);
     for i in 30..60u8 {
         rig.append(Target::Partition(0), &[i; 100], soon()).unwrap().detach();
@@ -77,15 +81,20 @@ fn batches_begun_within_one_tick_of_the_clock_go_back_each_to_its_own_place() {
         rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
     }
     let entry: &PartitionEntry = &rig.partitions[0];
-    let mut queue = entry.queue.lock();
-    queue.same_instant();
-    let (first, one) = queue.take_to_seal(|_| true).unwrap();
-    let (second, two) = queue.take_to_seal(|_| true).unwrap();
-    assert!(queue.take_front(&rig.acc.pool).is_none(), "nothing overtakes what is being compressed");
-    assert_eq!(queue.records(), 36);
-    queue.put_sealed(second, two.into_batch());
-    queue.put_sealed(first, one.into_batch());
-    drop(queue);
+    let mut closed = entry.closed.lock();
+    closed.same_instant();
+    let (first, one) = closed.take_to_seal(|_| true).unwrap();
+    let (second, two) = closed.take_to_seal(|_| true).unwrap();
+    assert!(
+        matches!(closed.take_front(&rig.acc.pool), Taken::NotYet),
+        "nothing overtakes what is being compressed"
+    );
+    drop(closed);
+    assert_eq!(entry.records(), 36);
+    let mut closed = entry.closed.lock();
+    closed.put_sealed(second, two.into_batch());
+    closed.put_sealed(first, one.into_batch());
+    drop(closed);
     let mut seen = Vec::new();
     while let Some(batch) = rig.take() {
         seen.extend(values(&batch).iter().map(|v| v[0]));
@@ -133,13 +142,13 @@ fn what_is_being_compressed_while_everything_is_dropped_is_dropped_when_it_is_ba
         rig.append(Target::Partition(0), &[i; 100], Wait::Never).unwrap().detach();
     }
     let entry = &rig.partitions[0];
-    let (place, batch) = entry.queue.lock().take_to_seal(|_| true).unwrap();
+    let (place, batch) = entry.closed.lock().take_to_seal(|_| true).unwrap();
     assert!(rig.take().is_none(), "nothing overtakes it");
     assert!(rig.acc.hold(entry), "so something is left");
     assert!(!rig.acc.let_go(entry), "and stays");
-    entry.queue.lock().put_sealed(place, batch.into_batch());
+    entry.closed.lock().put_sealed(place, batch.into_batch());
     assert!(matches!(rig.peek(), Peek::Sealing { .. }) && rig.take().is_none(), "it is not sent");
-    assert!(entry.queue.lock().take_to_seal(|_| true).is_none(), "nobody begins with another one");
+    assert!(entry.closed.lock().take_to_seal(|_| true).is_none(), "nobody begins with another one");
     assert!(rig.acc.let_go(entry));
     let mut seen = Vec::new();
     while let Some(batch) = rig.take() {
@@ -157,9 +166,9 @@ fn the_end_of_the_sender_ends_what_is_held() {
     let handle = rig.put(1000);
     let last = rig.put(1000);
     let entry = &rig.partitions[0];
-    let (place, batch) = entry.queue.lock().take_to_seal(|_| true).unwrap();
+    let (place, batch) = entry.closed.lock().take_to_seal(|_| true).unwrap();
     assert!(rig.acc.hold(entry));
-    entry.queue.lock().put_sealed(place, batch.into_batch());
+    entry.closed.lock().put_sealed(place, batch.into_batch());
     rig.acc.abandon(&closed_error());
     assert_eq!(handle.get().unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(last.get().unwrap_err().kind(), ErrorKind::Closed);
@@ -172,8 +181,8 @@ fn who_flushes_compresses_what_is_flushed_and_nothing_newer() {
         rig.append(Target::Partition(partition), &[7; 100], Wait::Never).unwrap().detach();
     }
     let sealed = |at: usize| {
-        let queue = rig.partitions[at].queue.lock();
-        queue.waiting() > 0 && queue.unsealed() == 0
+        let closed = rig.partitions[at].closed.lock();
+        closed.waiting() > 0 && closed.unsealed() == 0
     };
     let until = |at: usize, done: &dyn Fn(usize) -> bool| {
         let late = now() + Duration::from_secs(20);
@@ -187,7 +196,7 @@ fn who_flushes_compresses_what_is_flushed_and_nothing_newer() {
         (0..3).for_each(|at| until(at, &sealed));
         // Begun behind the flush.
         rig.append(Target::Partition(0), &[7; 100], Wait::Never).unwrap().detach();
-        assert_eq!(rig.partitions[0].queue.lock().records(), 2);
+        assert_eq!(rig.partitions[0].records(), 2);
         for (at, entry) in rig.partitions.iter().enumerate() {
             let batch = rig.acc.take(entry).unwrap();
             assert_eq!((batch.records, batch.codec), (1, CompressionType::Lz4));
@@ -195,7 +204,7 @@ fn who_flushes_compresses_what_is_flushed_and_nothing_newer() {
         }
         flush.join().unwrap().unwrap();
     });
-    assert_eq!(rig.partitions[0].queue.lock().waiting(), 0, "still open");
+    assert_eq!(rig.partitions[0].closed.lock().waiting(), 0, "still open");
     rig.finish();
     rig.assert_clean();
 }
@@ -205,7 +214,7 @@ fn who_has_little_time_to_flush_does_not_compress() {
     let rig = Rig::one(compressing());
     rig.put(100).detach();
     assert_eq!(rig.acc.flush(now() + Duration::from_millis(5)), Err(1));
-    assert_eq!(rig.partitions[0].queue.lock().waiting(), 0, "as it was");
+    assert_eq!(rig.partitions[0].closed.lock().waiting(), 0, "as it was");
     rig.finish();
     rig.assert_clean();
 }

@@ -1,27 +1,23 @@
-//! One partition's queue of batches, from the open one that takes records to the front that the sender takes.
+//! Where records enter a partition: its open batch, in the partition's lock, the one lock of a steady-state `send`.
 //!
-//! Pure: `now` comes in as an argument, waiting and memory are the caller's. `entry` wraps it in the partition's lock. Must
-//! not know brokers.
+//! Pure: `now` comes in as an argument, waiting and memory are the caller's. What is full goes to `closed`, whose lock is
+//! taken inside this one then, so that batches stand there in their order. Must not know brokers.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, ClosedBatch, Fit, Fresh, OpenBatch, SizeLimits};
+use super::batch::{Fit, Fresh, OpenBatch, SizeLimits};
+use super::closed::ClosedBatches;
+use super::entry::Peek;
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::{BatchCompletion, DeliveryFuture, Place, RecordFacts};
 use crate::protocol::record::{PlacedRecord, RecordBody};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 
-/// Batches in order: `slots` are closed, `open` takes records.
 #[derive(Debug, Default)]
-pub(crate) struct PartitionQueue {
-    slots: VecDeque<Slot>,
+pub(crate) struct Intake {
     open: Option<OpenBatch>,
     /// Bytes since records without a key last came to this partition.
     sticky_bytes: usize,
-    next_ticket: u64,
-    /// What is here was dropped, but for what an application thread compresses: nothing is sent until that is back.
-    held: bool,
     /// No record enters any more.
     pub(super) closed: bool,
 }
@@ -30,23 +26,6 @@ pub(crate) struct PartitionQueue {
 #[cold]
 fn scaled(len: usize, ratio: f32) -> usize {
     (len as f32 * ratio) as usize
-}
-
-#[derive(Debug)]
-enum Slot {
-    Closed(ClosedBatch),
-    /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
-    Sealing(Marker),
-    Sealed(Batch),
-}
-
-/// Where a batch belongs that is being compressed outside the queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Marker {
-    /// Tells apart batches that were begun within one tick of the clock.
-    ticket: u64,
-    created: Instant,
-    records: u32,
 }
 
 /// What the sender should be told.
@@ -103,25 +82,8 @@ pub(super) struct Supplies<'s> {
     pub(super) paper: (usize, &'s mut Vec<Chunk>),
     pub(super) fresh: &'s mut Option<Fresh>,
     pub(super) pool: &'s Arc<MemoryPool>,
-}
-
-/// What the front of a queue allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peek {
-    Empty,
-    /// Take it. `created` is the front batch's.
-    Ready {
-        created: Instant,
-    },
-    /// Its linger ends then.
-    Lingering {
-        created: Instant,
-        until: Instant,
-    },
-    /// An application thread compresses the front batch and will notify.
-    Sealing {
-        created: Instant,
-    },
+    /// Where full batches go.
+    pub(super) full: &'s Mutex<ClosedBatches>,
 }
 
 /// What became of an attempt to append without any supplies.
@@ -133,11 +95,11 @@ pub(super) enum Quick {
         /// Records without a key should go elsewhere from now on.
         switch: bool,
     },
-    /// Not so simple: [`PartitionQueue::try_append`] knows more.
+    /// Not so simple: [`Intake::try_append`] knows more.
     No,
 }
 
-impl PartitionQueue {
+impl Intake {
     pub(super) fn new(closed: bool) -> Self {
         Self { closed, ..Self::default() }
     }
@@ -210,11 +172,11 @@ impl PartitionQueue {
                 Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
-                    self.close_open(s.pool);
-                    notice = Notice::Closed(self.slots.len(), None);
+                    let waiting = self.close_open(s.pool, s.full);
+                    notice = Notice::Closed(waiting, None);
                     if route == Route::Sticky {
                         self.sticky_bytes = 0;
-                        return Append::Switch(self.slots.len());
+                        return Append::Switch(waiting);
                     }
                 }
             }
@@ -276,189 +238,56 @@ impl PartitionQueue {
         let completion = open.completion().clone();
         let full = open.is_full();
         if full {
-            self.close_open(s.pool);
+            let waiting = self.close_open(s.pool, s.full);
             let untold = match notice {
                 Notice::Begun(at) | Notice::Closed(_, Some(at)) => Some(at),
                 Notice::Closed(_, None) | Notice::Nothing => None,
             };
-            notice = Notice::Closed(self.slots.len(), untold);
+            notice = Notice::Closed(waiting, untold);
         }
         let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
         Append::Done { completion, index, notice, switch }
     }
 
+    /// How many closed batches wait now; none where there was no open one.
     #[cold]
-    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>) {
-        if let Some(open) = self.open.take() {
-            let batch = open.close(pool);
-            pool.pace.queued(batch.get().body.leader(), batch.get().raw_len);
-            self.slots.push_back(Slot::Closed(batch));
+    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>, full: &Mutex<ClosedBatches>) -> usize {
+        let Some(open) = self.open.take() else { return 0 };
+        let batch = open.close(pool);
+        full.lock().push(batch, pool)
+    }
+
+    /// Closes the open batch if its generation is `wanted`.
+    pub(super) fn close_open_if(
+        &mut self,
+        pool: &Arc<MemoryPool>,
+        full: &Mutex<ClosedBatches>,
+        wanted: impl Fn(u64) -> bool,
+    ) {
+        if self.open.as_ref().is_some_and(|open| wanted(open.generation())) {
+            self.close_open(pool, full);
         }
     }
 
-    /// What the front allows, given `linger` and whether a batch must go out.
+    /// What the open batch allows where no closed one stands before it, given `linger` and whether a batch must go out.
     pub(super) fn peek(
         &self,
         now: Instant,
         linger: Duration,
         pressing: impl Fn(&BatchCompletion, u64) -> bool,
     ) -> Peek {
-        let ready = |created| if self.held { Peek::Sealing { created } } else { Peek::Ready { created } };
-        match self.slots.front() {
-            Some(Slot::Closed(batch)) => return ready(batch.get().created),
-            Some(Slot::Sealed(batch)) => return ready(batch.created),
-            Some(Slot::Sealing(place)) => return Peek::Sealing { created: place.created },
-            None => {}
-        }
         let Some(open) = &self.open else { return Peek::Empty };
         let created = open.created();
         let until = crate::clock::deadline(created, linger);
         if self.closed || until <= now || pressing(open.completion(), open.generation()) {
-            Peek::Ready { created }
+            Peek::Ready { created, len: None }
         } else {
             Peek::Lingering { created, until }
         }
     }
 
-    /// Until when a lone full batch would linger if it were not full.
-    pub(super) fn may_wait(
-        &self,
-        now: Instant,
-        linger: Duration,
-        pressing: impl Fn(&BatchCompletion, u64) -> bool,
-    ) -> Option<Instant> {
-        let batch = match self.slots.front()? {
-            Slot::Closed(batch) => batch.get(),
-            Slot::Sealed(batch) => batch,
-            Slot::Sealing(_) => return None,
-        };
-        let until = crate::clock::deadline(batch.created, linger);
-        let wait = self.slots.len() == 1
-            && !self.closed
-            && until > now
-            && !pressing(&batch.completion, batch.generation);
-        wait.then_some(until)
-    }
-
-    /// Closed batches that the sender has not taken.
-    pub(super) fn waiting(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Bytes the front batch takes at most on the wire, once it is closed.
-    pub(super) fn front_len(&self) -> Option<usize> {
-        match self.slots.front() {
-            Some(Slot::Closed(batch)) => Some(batch.get().wire_len()),
-            Some(Slot::Sealed(batch)) => Some(batch.wire_len()),
-            Some(Slot::Sealing(_)) | None => None,
-        }
-    }
-
-    /// Closes the open batch if nothing stands before it, and takes the front.
-    pub(super) fn take_front(&mut self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
-        if self.held {
-            return None;
-        }
-        if self.slots.is_empty() {
-            self.close_open(pool);
-        }
-        let left = |batch: &Batch| pool.pace.left(batch.body.leader(), batch.raw_len);
-        match self.slots.pop_front()? {
-            Slot::Closed(batch) => {
-                left(batch.get());
-                Some(Err(batch))
-            }
-            Slot::Sealed(batch) => {
-                left(&batch);
-                Some(Ok(batch))
-            }
-            sealing @ Slot::Sealing(_) => {
-                self.slots.push_front(sealing);
-                None
-            }
-        }
-    }
-
-    /// Closes the open batch if its generation is `wanted`.
-    pub(super) fn close_open_if(&mut self, pool: &Arc<MemoryPool>, wanted: impl Fn(u64) -> bool) {
-        if self.open.as_ref().is_some_and(|open| wanted(open.generation())) {
-            self.close_open(pool);
-        }
-    }
-
-    /// Application thread: takes the oldest batch that nobody has compressed, if it is `wanted`, leaving its place marked.
-    pub(super) fn take_to_seal(&mut self, wanted: impl Fn(&Batch) -> bool) -> Option<(Marker, ClosedBatch)> {
-        if self.held {
-            return None;
-        }
-        let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
-        let Slot::Closed(batch) = slot else { return None };
-        if !wanted(batch.get()) {
-            return None;
-        }
-        let place =
-            Marker { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
-        self.next_ticket += 1;
-        match std::mem::replace(slot, Slot::Sealing(place)) {
-            Slot::Closed(batch) => Some((place, batch)),
-            _ => None,
-        }
-    }
-
-    /// Puts the compressed batch where it was taken from.
-    pub(super) fn put_sealed(&mut self, place: Marker, batch: Batch) {
-        let own = |s: &&mut Slot| matches!(s, Slot::Sealing(p) if p.ticket == place.ticket);
-        if let Some(slot) = self.slots.iter_mut().find(own) {
-            *slot = Slot::Sealed(batch);
-        }
-    }
-
-    /// Gives up the place of a batch whose compression panicked.
-    pub(super) fn forget_sealing(&mut self, place: Marker, batch: &Batch, pool: &MemoryPool) {
-        pool.pace.left(batch.body.leader(), batch.raw_len);
-        self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
-    }
-
-    /// Holds everything here if something is left, as behind a batch that is being compressed.
-    pub(super) fn hold(&mut self) -> bool {
-        self.held = !self.slots.is_empty();
-        self.held
-    }
-
-    /// Ends that, unless something is still being compressed.
-    pub(super) fn let_go(&mut self) -> bool {
-        self.held = self.held && self.slots.iter().any(|s| matches!(s, Slot::Sealing(_)));
-        !self.held
-    }
-
-    /// How many batches wait to be compressed.
-    pub(super) fn unsealed(&self) -> usize {
-        self.slots.iter().filter(|s| matches!(s, Slot::Closed(_))).count()
-    }
-
-    /// Records that the sender has not taken.
+    /// Records in the open batch.
     pub(super) fn records(&self) -> u64 {
-        let closed: u64 = self
-            .slots
-            .iter()
-            .map(|s| match s {
-                Slot::Closed(batch) => u64::from(batch.get().records),
-                Slot::Sealed(batch) => u64::from(batch.records),
-                Slot::Sealing(place) => u64::from(place.records),
-            })
-            .sum();
-        closed + self.open.as_ref().map_or(0, |open| u64::from(open.count()))
-    }
-
-    /// As if the clock had not moved while the batches were begun.
-    #[cfg(test)]
-    pub(super) fn same_instant(&mut self) {
-        let mut first = None;
-        for slot in &mut self.slots {
-            if let Slot::Closed(batch) = slot {
-                let created = *first.get_or_insert_with(|| batch.get().created);
-                batch.set_created(created);
-            }
-        }
+        self.open.as_ref().map_or(0, |open| u64::from(open.count()))
     }
 }

@@ -1,0 +1,187 @@
+//! A partition's batches that take no more records, in order, until the sender takes them.
+//!
+//! Pure but for the pace, which is told what comes and goes. In a lock of its own: the sender looks here many times for each
+//! batch, and the application threads that append meanwhile have nothing to do with it until their batch is full. Must not
+//! know brokers, nor the open batch.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, ClosedBatch};
+use super::entry::Peek;
+use super::memory::MemoryPool;
+use crate::delivery::BatchCompletion;
+
+#[derive(Debug, Default)]
+pub(crate) struct ClosedBatches {
+    slots: VecDeque<Slot>,
+    next_ticket: u64,
+    /// What is here was dropped, but for what an application thread compresses: nothing is sent until that is back.
+    held: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Closed(ClosedBatch),
+    /// An application thread compresses the batch that belongs here; nothing behind it may overtake.
+    Sealing(Marker),
+    Sealed(Batch),
+}
+
+/// Where a batch belongs that is being compressed outside the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marker {
+    /// Tells apart batches that were begun within one tick of the clock.
+    ticket: u64,
+    created: Instant,
+    records: u32,
+}
+
+/// What taking the front brought.
+pub(super) enum Taken {
+    /// Nothing stands there: the open batch is the next.
+    Empty,
+    /// What stands there cannot be taken yet.
+    NotYet,
+    Raw(ClosedBatch),
+    Sealed(Batch),
+}
+
+impl ClosedBatches {
+    /// Behind all others; how many there are now.
+    pub(super) fn push(&mut self, batch: ClosedBatch, pool: &MemoryPool) -> usize {
+        pool.pace.queued(batch.get().body.leader(), batch.get().raw_len);
+        self.slots.push_back(Slot::Closed(batch));
+        self.slots.len()
+    }
+
+    /// What the front allows; `None` if nothing stands here.
+    pub(super) fn peek(&self) -> Option<Peek> {
+        let ready = |batch: &Batch| match self.held {
+            true => Peek::Sealing { created: batch.created },
+            false => Peek::Ready { created: batch.created, len: Some(batch.wire_len()) },
+        };
+        Some(match self.slots.front()? {
+            Slot::Closed(batch) => ready(batch.get()),
+            Slot::Sealed(batch) => ready(batch),
+            Slot::Sealing(place) => Peek::Sealing { created: place.created },
+        })
+    }
+
+    /// Until when a lone full batch would linger if it were not full.
+    pub(super) fn may_wait(
+        &self,
+        now: Instant,
+        linger: Duration,
+        pressing: impl Fn(&BatchCompletion, u64) -> bool,
+    ) -> Option<Instant> {
+        let batch = match self.slots.front()? {
+            Slot::Closed(batch) => batch.get(),
+            Slot::Sealed(batch) => batch,
+            Slot::Sealing(_) => return None,
+        };
+        let until = crate::clock::deadline(batch.created, linger);
+        let wait = self.slots.len() == 1 && until > now && !pressing(&batch.completion, batch.generation);
+        wait.then_some(until)
+    }
+
+    /// Batches that the sender has not taken.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn take_front(&mut self, pool: &MemoryPool) -> Taken {
+        let left = |batch: &Batch| pool.pace.left(batch.body.leader(), batch.raw_len);
+        if self.held {
+            return Taken::NotYet;
+        }
+        match self.slots.pop_front() {
+            None => Taken::Empty,
+            Some(Slot::Closed(batch)) => {
+                left(batch.get());
+                Taken::Raw(batch)
+            }
+            Some(Slot::Sealed(batch)) => {
+                left(&batch);
+                Taken::Sealed(batch)
+            }
+            Some(sealing @ Slot::Sealing(_)) => {
+                self.slots.push_front(sealing);
+                Taken::NotYet
+            }
+        }
+    }
+
+    /// Application thread: takes the oldest batch that nobody has compressed, if it is `wanted`, leaving its place marked.
+    pub(super) fn take_to_seal(&mut self, wanted: impl Fn(&Batch) -> bool) -> Option<(Marker, ClosedBatch)> {
+        if self.held {
+            return None;
+        }
+        let slot = self.slots.iter_mut().find(|s| matches!(s, Slot::Closed(_)))?;
+        let Slot::Closed(batch) = slot else { return None };
+        if !wanted(batch.get()) {
+            return None;
+        }
+        let place =
+            Marker { ticket: self.next_ticket, created: batch.get().created, records: batch.get().records };
+        self.next_ticket += 1;
+        match std::mem::replace(slot, Slot::Sealing(place)) {
+            Slot::Closed(batch) => Some((place, batch)),
+            _ => None,
+        }
+    }
+
+    /// Puts the compressed batch where it was taken from.
+    pub(super) fn put_sealed(&mut self, place: Marker, batch: Batch) {
+        let own = |s: &&mut Slot| matches!(s, Slot::Sealing(p) if p.ticket == place.ticket);
+        if let Some(slot) = self.slots.iter_mut().find(own) {
+            *slot = Slot::Sealed(batch);
+        }
+    }
+
+    /// Gives up the place of a batch whose compression panicked.
+    pub(super) fn forget_sealing(&mut self, place: Marker, batch: &Batch, pool: &MemoryPool) {
+        pool.pace.left(batch.body.leader(), batch.raw_len);
+        self.slots.retain(|s| !matches!(s, Slot::Sealing(p) if p.ticket == place.ticket));
+    }
+
+    /// Holds everything here if something is left, as behind a batch that is being compressed.
+    pub(super) fn hold(&mut self) -> bool {
+        self.held = !self.slots.is_empty();
+        self.held
+    }
+
+    /// Ends that, unless something is still being compressed.
+    pub(super) fn let_go(&mut self) -> bool {
+        self.held = self.held && self.slots.iter().any(|s| matches!(s, Slot::Sealing(_)));
+        !self.held
+    }
+
+    /// How many batches wait to be compressed.
+    pub(super) fn unsealed(&self) -> usize {
+        self.slots.iter().filter(|s| matches!(s, Slot::Closed(_))).count()
+    }
+
+    /// Records in them.
+    pub(super) fn records(&self) -> u64 {
+        let records = self.slots.iter().map(|s| match s {
+            Slot::Closed(batch) => batch.get().records,
+            Slot::Sealed(batch) => batch.records,
+            Slot::Sealing(place) => place.records,
+        });
+        records.map(u64::from).sum()
+    }
+
+    /// As if the clock had not moved while the batches were begun.
+    #[cfg(test)]
+    pub(super) fn same_instant(&mut self) {
+        let mut first = None;
+        for slot in &mut self.slots {
+            if let Slot::Closed(batch) = slot {
+                let created = *first.get_or_insert_with(|| batch.get().created);
+                batch.set_created(created);
+            }
+        }
+    }
+}
