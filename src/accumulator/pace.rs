@@ -88,34 +88,32 @@ impl Pace {
         queue.bytes.load(Ordering::Relaxed) > queue.allowed.load(Ordering::Relaxed)
     }
 
-    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most. `false`: in vain.
+    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most; longer where others stop too and
+    /// have their turns meanwhile. `false`: in vain.
     pub(super) fn stop(&self, broker: i32, deadline: Instant) -> bool {
         let queue = &self.brokers[place(broker)];
-        let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
-        let (left, allowed) = (queue.left.load(Ordering::Relaxed), queue.allowed.load(Ordering::Relaxed));
-        queue.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut late = false;
-        {
-            let mut lock = queue.lock.lock();
-            while !late && !queue.is_relaxed() {
-                late = queue.taken.wait_until(&mut lock, until).timed_out();
+        let allowed = queue.allowed.load(Ordering::Relaxed);
+        let others = queue.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut turns = 0;
+        let in_vain = loop {
+            let left = queue.left.load(Ordering::Relaxed);
+            let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
+            if queue.wait_until(until) {
+                break None;
             }
-        }
-        queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        if late {
             let progress = queue.left.load(Ordering::Relaxed).wrapping_sub(left);
-            let more = if progress < SLACK {
-                // Of what was allowed when it stopped: threads that stop together allow more once.
-                2 * allowed
-            } else {
-                // It is a part of what stands there that is not taken, or there are many threads.
-                queue.bytes.load(Ordering::Relaxed) + 2 * SLACK
-            };
-            queue.allowed.fetch_max(more.min(self.total), Ordering::Relaxed);
-        } else {
-            queue.come_down();
+            // Each has its turn as the sender gets on.
+            if progress < SLACK || turns >= others || until == deadline {
+                break Some(progress);
+            }
+            turns += 1;
+        };
+        queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        match in_vain {
+            None => queue.come_down(),
+            Some(progress) => queue.allow_more(progress, allowed, self.total),
         }
-        !late
+        in_vain.is_none()
     }
 }
 
@@ -129,6 +127,28 @@ impl Queue {
             lock: Mutex::new(()),
             taken: Condvar::new(),
         }
+    }
+
+    /// Whether it is relaxed at last.
+    fn wait_until(&self, until: Instant) -> bool {
+        let mut lock = self.lock.lock();
+        let mut late = false;
+        while !late && !self.is_relaxed() {
+            late = self.taken.wait_until(&mut lock, until).timed_out();
+        }
+        !late
+    }
+
+    /// Somebody has stopped in vain while so many bytes left, when so many were `allowed`.
+    fn allow_more(&self, progress: usize, allowed: usize, total: usize) {
+        let more = if progress < SLACK {
+            // Of what was allowed when it stopped: threads that stop together allow more once.
+            2 * allowed
+        } else {
+            // It is a part of what stands there that is not taken.
+            self.bytes.load(Ordering::Relaxed) + 2 * SLACK
+        };
+        self.allowed.fetch_max(more.min(total), Ordering::Relaxed);
     }
 
     /// Up at once, down slowly: what stands there for good makes a stop in vain each time it has come down too far.
