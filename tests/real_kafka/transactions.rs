@@ -184,19 +184,21 @@ fn a_transaction_that_times_out_is_aborted_by_the_coordinator() {
     let kafka = RealKafka::shared(Version::V4_3);
     let topic = "expires";
     kafka.create_topic(topic, 1, 1, &[]);
-    let settings = [("transactional.id", topic), ("transaction.timeout.ms", "1000"), ("linger.ms", "0")];
-    let first = producer(kafka, &settings);
+    // Long enough for the record to be there before.
+    let first = producer(
+        kafka,
+        &[("transactional.id", topic), ("transaction.timeout.ms", "5000"), ("linger.ms", "0")],
+    );
     let transaction = first.transaction().expect("begun");
     transaction.send(ProducerRecord::new(topic, b"late")).expect("it enters").get().expect("delivered");
-    // The coordinator looks every ten seconds.
-    crate::wait::until("the coordinator aborts it", Duration::from_secs(60), || {
+    crate::wait::until("the coordinator aborts it", Duration::from_secs(120), || {
         let state = kafka.demand(&format!("coordinator {topic}")).concat();
         state.ends_with("CompleteAbort").then_some(())
     });
     let error = transaction.commit().expect_err("too late").into_error();
     assert!(error.is_fatal() || error.requires_abort(), "{error}");
     drop(first);
-    let second = producer(kafka, &settings);
+    let second = transactional(kafka, topic);
     let transaction = second.transaction().expect("begun");
     transaction.send(ProducerRecord::new(topic, b"in time")).expect("it enters").detach();
     transaction.commit().expect("committed");
