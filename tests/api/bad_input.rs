@@ -2,7 +2,7 @@
 //! clear error or in nothing at all, and harms no other record. `tests/README.md` lists all cases with their tests.
 
 use crate::harness::{
-    all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
+    SHORT, all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
     sent_batches,
 };
 use crate::scripted::{Scripted, ScriptedBroker};
@@ -132,7 +132,7 @@ fn an_answer_to_the_question_for_an_id_is_cut_at_every_byte() {
 #[test]
 fn an_error_that_says_nothing_is_repeated_with_the_same_bytes_until_the_deadline() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     let fault =
         cluster.inject(Fault::on(ApiKey::PRODUCE).always().error_before(ErrorCode::UNKNOWN_SERVER_ERROR));
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);

@@ -1,6 +1,6 @@
 //! Transactions against the embedded cluster: what is committed, what is aborted, the guard, and one behind the other.
 
-use crate::harness::{eventually, fast, no_violations};
+use crate::harness::{SHORT, eventually, fast, no_violations};
 use crate::support::{PATIENCE, Producer, at_once, cause, ms, open, timed};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, MockClusterBuilder, TransactionState};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -236,9 +236,9 @@ fn dropping_the_guard_never_blocks_and_the_next_one_waits_for_the_abort() {
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "dropped");
         producer.flush().unwrap();
-        cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(300)));
+        cluster.inject(Fault::on(ApiKey::END_TXN).delay(SHORT));
         let (_, took) = timed(|| drop(transaction));
-        assert!(took < ms(300), "{took:?}");
+        assert!(took < SHORT, "{took:?}");
         let transaction = producer.transaction().unwrap();
         assert_eq!(cluster.transaction(ID).unwrap().state, TransactionState::CompleteAbort);
         send(&transaction, "a", "next");
@@ -254,7 +254,7 @@ fn an_abort_that_is_not_over_in_time_is_waited_for_by_the_next_one() {
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "aborted");
         producer.flush().unwrap();
-        let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(500)));
+        let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(SHORT));
         let error = transaction.abort().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         eventually("the next one begins", || match producer.transaction() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const FLUSH: Duration = ms(60);
 const CLOSE: Duration = ms(80);
 /// What `close` may add to its time, as documented, and what a busy machine may.
-const MORE: Duration = ms(2500);
+const MORE: Duration = ms(8000);
 
 fn timed(what: &str, most: Duration, call: impl FnOnce()) {
     let begin = Instant::now();
