@@ -29,7 +29,7 @@ fn with_second_broker(answer: &mut MetadataResponse, port: i32) {
 #[test]
 fn records_wait_for_metadata_that_comes_after_its_timeout() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let fault = cluster.inject(Fault::on(ApiKey::METADATA).times(2).delay(ms(300)));
+    let fault = cluster.inject(Fault::on(ApiKey::METADATA).times(2).delay(SHORT));
     let producer = open(fast(&cluster).request_timeout(ms(60)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..20));
     assert_eq!(fault.hits(), 2);
