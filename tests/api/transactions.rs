@@ -406,9 +406,9 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
     for cluster in both() {
         let producer = transactional(&cluster);
         producer.init_transactions().unwrap();
-        let over = AtomicBool::new(false);
+        let (over, entered) = (AtomicBool::new(false), AtomicBool::new(false));
         let mut accepted: Vec<String> = std::thread::scope(|scope| {
-            let (producer, over) = (&producer, &over);
+            let (producer, over, entered) = (&producer, &over, &entered);
             let send = |thread: u32| {
                 let mut accepted = Vec::new();
                 for n in 0.. {
@@ -417,7 +417,10 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
                     }
                     let value = format!("{thread}-{n}");
                     match producer.send(ProducerRecord::new("a", value.as_bytes())) {
-                        Ok(handle) => accepted.push((value, handle)),
+                        Ok(handle) => {
+                            entered.store(true, Ordering::SeqCst);
+                            accepted.push((value, handle));
+                        }
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
                             std::thread::yield_now();
@@ -434,7 +437,8 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
                     .collect::<Vec<_>>()
             };
             let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || send(thread))).collect();
-            for _ in 0..60 {
+            // On a busy machine it may take more for the threads to meet one that is open.
+            for _ in (0..10_000).take_while(|n| *n < 60 || !entered.load(Ordering::SeqCst)) {
                 producer.begin_transaction().unwrap();
                 std::thread::yield_now();
                 producer.commit_transaction().unwrap();
