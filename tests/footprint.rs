@@ -15,12 +15,16 @@ use kafka_producer::{
 };
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const PART: &str = "FOOTPRINT_TEST_PART";
 const BOOTSTRAP: &str = "FOOTPRINT_TEST_BOOTSTRAP";
 const PATIENCE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
+
+/// Held by those who have a producer in this process, whose threads are counted.
+static ALONE: Mutex<()> = Mutex::new(());
 
 type Producer = KafkaProducer<str, [u8]>;
 
@@ -165,6 +169,7 @@ fn switches(name: &str) -> u64 {
 
 #[test]
 fn an_idle_producer_wakes_at_most_five_times_a_second() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = MockCluster::builder().topic("t", 6).start().unwrap();
     let producer = open(ProducerConfig::builder(cluster.bootstrap_servers().split(',')));
     for n in 0..100u8 {
@@ -183,6 +188,7 @@ fn an_idle_producer_wakes_at_most_five_times_a_second() {
 
 #[test]
 fn many_new_topics_that_come_together_share_a_metadata_request() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = MockCluster::builder().start().unwrap();
     let producer = open(ProducerConfig::builder(cluster.bootstrap_servers().split(',')));
     let topics: Vec<String> = (0..1_000).map(|n| format!("topic-{n}")).collect();

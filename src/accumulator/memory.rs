@@ -454,7 +454,8 @@ mod tests {
         assert_eq!(pool.try_take(1, 1, &mut stalled), Err(Bound::BrokerShare));
         std::thread::scope(|s| {
             s.spawn(|| {
-                let deadline = crate::clock::now() + Duration::from_millis(50);
+                // Until the others below have seen it wait, on a busy machine too.
+                let deadline = crate::clock::now() + Duration::from_secs(1);
                 assert_eq!(pool.take(1, 1, deadline, &mut Vec::new()), Err(Bound::BrokerShare));
             });
             wait_for_waiters(&pool, 1);

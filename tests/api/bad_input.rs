@@ -2,8 +2,8 @@
 //! clear error or in nothing at all, and harms no other record. `tests/README.md` lists all cases with their tests.
 
 use crate::harness::{
-    all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
-    sent_batches,
+    SHORT, all_delivered, eventually, failure, fast, hasty, holds, no_violations, numbers, outcome,
+    send_numbers, sent_batches,
 };
 use crate::scripted::{Scripted, ScriptedBroker};
 use crate::support::{Manners, PATIENCE, Producer, Stranger, at_once, config, gate, ms, open, says};
@@ -15,6 +15,7 @@ use kafka_producer::{
     ProducerRecord, StringSerializer,
 };
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 fn to(broker: &ScriptedBroker) -> ProducerConfigBuilder {
     hasty(ProducerConfig::builder([broker.address()])).retry_backoff(ms(5)).retry_backoff_max(ms(5))
@@ -132,7 +133,7 @@ fn an_answer_to_the_question_for_an_id_is_cut_at_every_byte() {
 #[test]
 fn an_error_that_says_nothing_is_repeated_with_the_same_bytes_until_the_deadline() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     let fault =
         cluster.inject(Fault::on(ApiKey::PRODUCE).always().error_before(ErrorCode::UNKNOWN_SERVER_ERROR));
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);
@@ -143,7 +144,10 @@ fn an_error_that_says_nothing_is_repeated_with_the_same_bytes_until_the_deadline
     assert!(sent.iter().all(|b| *b == sent[0] && b.base_sequence == Some(0)), "{sent:?}");
     fault.remove();
     all_delivered(&send_numbers(&producer, "t", 0, 1..3));
-    holds(&cluster, "t", 0, 1..3);
+    // The last attempt may have been under way until the fault was gone.
+    let there = numbers(&cluster, "t", 0);
+    assert!(matches!(there[..], [1, 2] | [0, 1, 2]), "{there:?}");
+    no_violations(&cluster);
 }
 
 #[test]
@@ -165,7 +169,9 @@ fn a_topic_of_a_million_partitions_is_one_like_any_other() {
         })),
         ..Scripted::default()
     });
-    let producer = open(to(&broker));
+    // Such an answer takes a busy machine long to make and to read.
+    let long = Duration::from_secs(600);
+    let producer = open(to(&broker).max_block(long).request_timeout(long).delivery_timeout(2 * long));
     all_delivered(&send_numbers(&producer, "t", MANY - 1, 0..2));
     assert_eq!(producer.partitions_for("t").unwrap().len(), MANY as usize);
     assert_eq!(broker.produced()[0].topic_data[0].partition_data[0].index, MANY - 1);

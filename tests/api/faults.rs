@@ -1,11 +1,11 @@
 //! What brokers answer and what connections do: every record arrives once, in order, or fails with the right error.
 
 use crate::harness::{
-    all_delivered, eventually, failure, fast, hasty, holds, ms, no_violations, numbers, outcome,
-    send_numbers, sent_batches,
+    SHORT, all_delivered, eventually, failure, fast, hasty, holds, ms, no_violations, numbers,
+    of_each_version, outcome, send_numbers, sent_batches,
 };
-use crate::support::{PATIENCE, open};
-use kafka_producer::mock::{BrokerVersion, Fault, MockCluster};
+use crate::support::{PATIENCE, config, open};
+use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
 use kafka_producer::{Acks, ErrorKind, ProducerConfig, ProducerRecord};
 
@@ -188,8 +188,7 @@ fn an_unknown_error_code_is_never_a_success_and_keeps_its_number() {
     assert_eq!(error.code(), Some(ErrorCode(9999)));
     assert!(error.may_have_been_written());
 
-    let timeouts = fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100));
-    let producer = open(timeouts);
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     let fault = cluster.inject(produce("sure").always().error_before(ErrorCode(9999)));
     let error = failure(&send_numbers(&producer, "sure", 0, 0..1)[0]);
     assert_eq!((error.kind(), error.code()), (ErrorKind::DeliveryTimeout, Some(ErrorCode(9999))));
@@ -250,7 +249,7 @@ fn a_record_that_expires_in_the_queue_was_certainly_not_written() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
     cluster.remove_leader("t", 0).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(400)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);
     assert_eq!(error.kind(), ErrorKind::DeliveryTimeout);
     assert!(!error.may_have_been_written(), "{error}");
@@ -261,9 +260,9 @@ fn a_record_that_expires_in_the_queue_was_certainly_not_written() {
 
 #[test]
 fn a_record_that_expires_in_flight_may_be_written_and_the_partition_goes_on() {
-    for version in BrokerVersion::ALL {
+    of_each_version(|version| {
         let cluster = MockCluster::builder().version(version).topic("t", 1).start().unwrap();
-        let producer = open(fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100)).batch_size(1));
+        let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)).batch_size(1));
         all_delivered(&send_numbers(&producer, "t", 0, 0..2));
         let fault = cluster.inject(produce("t").always().swallow_answer());
         let lost = send_numbers(&producer, "t", 0, 2..4);
@@ -279,13 +278,13 @@ fn a_record_that_expires_in_flight_may_be_written_and_the_partition_goes_on() {
         assert!(there.ends_with(&[4, 5, 6, 7]) && there.starts_with(&[0, 1]), "{there:?}");
         assert!(producer.metrics().epoch_bumps >= 1);
         no_violations(&cluster);
-    }
+    });
 }
 
 #[test]
 fn nothing_new_is_swallowed_as_a_duplicate_after_a_timeout() {
     let cluster = MockCluster::start(1).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(400)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     for round in 0..4u32 {
         let lost = cluster.inject(produce("t").always().drop_after());
         let error = failure(&send_numbers(&producer, "t", 0, round * 10..round * 10 + 1)[0]);
@@ -300,9 +299,10 @@ fn nothing_new_is_swallowed_as_a_duplicate_after_a_timeout() {
 #[test]
 fn a_record_that_expires_in_flight_says_why_earlier_attempts_failed() {
     let cluster = MockCluster::start(1).unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(250)));
-    let refusal = produce("t").error_before(ErrorCode::NOT_ENOUGH_REPLICAS).delay(ms(150));
-    cluster.inject(refusal);
+    // The second attempt is young at the deadline, by more than a machine stands still.
+    let timeouts = config(&cluster).delivery_timeout(ms(3000)).request_timeout(ms(3000)).linger(ms(0));
+    let producer = open(timeouts.retry_backoff(ms(1200)).retry_backoff_max(ms(1200)).max_block(PATIENCE));
+    cluster.inject(produce("t").error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
     cluster.inject(produce("t").after(1).always().swallow_answer());
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);
     assert_eq!(
@@ -320,7 +320,7 @@ fn a_batch_that_expires_while_it_is_written_never_carries_foreign_bytes() {
     cluster.create_topic("victim", 1).unwrap();
     cluster.create_topic("others", 2).unwrap();
     let one = ProducerConfig::builder([cluster.address(2).unwrap()]);
-    let timeouts = hasty(one).delivery_timeout(ms(2000)).request_timeout(ms(1800)).linger(ms(0));
+    let timeouts = hasty(one).delivery_timeout(ms(5000)).request_timeout(ms(5000)).linger(ms(0));
     let memory = timeouts.buffer_memory(3 << 20).buffer_memory_per_broker_ratio(1.0).batch_size(900_000);
     let producer = open(memory.send_buffer(Some(32 << 10)));
     let victim = vec![b'v'; 890_000];
@@ -332,7 +332,7 @@ fn a_batch_that_expires_while_it_is_written_never_carries_foreign_bytes() {
         metrics.connections_created - metrics.connections_closed == 2
     });
     // The first attempt is refused late, so that the second one is young when the batch is old.
-    let refusal = produce("victim").error_before(ErrorCode::NOT_ENOUGH_REPLICAS).delay(ms(1000));
+    let refusal = produce("victim").error_before(ErrorCode::NOT_ENOUGH_REPLICAS).delay(ms(2500));
     let fault = cluster.inject(refusal);
     let handle = producer.send(ProducerRecord::new("victim", &victim)).unwrap();
     assert!(cluster.wait_until(PATIENCE, |_| fault.hits() == 1));
@@ -386,7 +386,7 @@ fn one_silent_broker_of_three_keeps_nobody_else_waiting() {
         let send = |p| producer.send(ProducerRecord::new("t", &big).partition(p)).unwrap();
         all_delivered(&[send(1), send(2)]);
     }
-    assert!(before.elapsed() < ms(5000), "{:?}", before.elapsed());
+    assert!(before.elapsed() < ms(15_000), "{:?}", before.elapsed());
     assert!(stuck.iter().all(|h| !h.is_done()));
     cluster.resume_broker(silent).unwrap();
     all_delivered(&stuck);

@@ -1,7 +1,7 @@
 //! Sending numbers through trouble, and asking the cluster what came of it.
 
 use crate::support::{PATIENCE, Producer, config};
-use kafka_producer::mock::{MockCluster, ProducedBatch, RequestBody};
+use kafka_producer::mock::{BrokerVersion, MockCluster, ProducedBatch, RequestBody};
 use kafka_producer::protocol::ApiKey;
 use kafka_producer::{DeliveryFuture, Error, ProducerConfigBuilder, ProducerRecord, RecordMetadata};
 use std::ops::Range;
@@ -9,6 +9,20 @@ use std::time::Duration;
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// A deadline that a test waits for, and within which other records are delivered although the machine stands still for a
+/// second.
+pub(crate) const SHORT: Duration = ms(2000);
+
+/// Runs a test that has to wait with brokers of every version at once.
+pub(crate) fn of_each_version(test: impl Fn(BrokerVersion) + Sync) {
+    std::thread::scope(|scope| {
+        for version in BrokerVersion::ALL {
+            let test = &test;
+            scope.spawn(move || test(version));
+        }
+    });
 }
 
 /// As [`config`], with waits between attempts of a few milliseconds.

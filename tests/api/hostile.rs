@@ -345,6 +345,6 @@ fn any_single_byte_of_any_answer_may_be_wrong() {
         let producer = open(timeouts.reconnect_backoff_max(ms(5)).metadata_max_age(ms(50)));
         // Some bytes can only be believed, such as an offset or a host's name; what counts is that all of it ends.
         let _ = producer.send(ProducerRecord::new("t", b"x")).and_then(|h| h.get());
-        producer.close_timeout(ms(1000)).unwrap();
+        producer.close_timeout(PATIENCE).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Producer ids, epochs and sequences as a broker sees them (KIP-98, KIP-360).
 
 use crate::harness::{
-    all_delivered, failure, fast, hasty, holds, ms, no_violations, numbers, outcome, send_numbers,
+    SHORT, all_delivered, failure, fast, hasty, holds, ms, no_violations, numbers, outcome, send_numbers,
     sent_batches,
 };
 use crate::support::{PATIENCE, Producer, config, open};
@@ -164,7 +164,7 @@ fn an_id_that_never_comes_ends_the_records_at_their_deadline_with_the_reason() {
     let cluster = MockCluster::start(1).unwrap();
     let fault = Fault::on(ApiKey::INIT_PRODUCER_ID).always();
     cluster.inject(fault.error_before(ErrorCode::COORDINATOR_NOT_AVAILABLE));
-    let producer = open(fast(&cluster).delivery_timeout(ms(150)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     let error = failure(&send_numbers(&producer, "t", 0, 0..1)[0]);
     assert_eq!(error.kind(), ErrorKind::DeliveryTimeout);
     assert!(!error.may_have_been_written());
@@ -189,7 +189,7 @@ fn a_fenced_epoch_fails_the_batch_and_the_next_epoch_goes_on() {
 #[test]
 fn a_batch_in_doubt_whose_memory_is_gone_fails_as_unclear_and_never_loops() {
     let cluster = MockCluster::builder().version(BrokerVersion::V2_1).start().unwrap();
-    let producer = open(fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(100)));
+    let producer = open(fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..2));
     let fault = cluster.inject(Fault::on(ApiKey::PRODUCE).drop_after());
     let paused = cluster
@@ -227,7 +227,7 @@ fn two_producers_have_two_ids() {
 #[test]
 fn a_batch_in_doubt_is_settled_before_new_ones_follow() {
     let cluster = MockCluster::start(1).unwrap();
-    let config = fast(&cluster).batch_size(1).delivery_timeout(ms(2000)).request_timeout(ms(1000));
+    let config = fast(&cluster).batch_size(1).delivery_timeout(PATIENCE).request_timeout(PATIENCE / 2);
     let producer = open(config);
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
     cluster.set_latency(1, ms(10));

@@ -1,9 +1,9 @@
 //! Batches, linger, memory, and how records spread over partitions.
 
 use crate::harness::{
-    all_delivered, fast, holds, memory_returned, ms, no_violations, send_numbers, sent_batches,
+    SHORT, all_delivered, fast, holds, memory_returned, ms, no_violations, send_numbers, sent_batches,
 };
-use crate::support::{PATIENCE, Producer, config, open};
+use crate::support::{PATIENCE, Producer, config, meet, open};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::ApiKey;
 use kafka_producer::{ErrorKind, ProducerRecord};
@@ -129,7 +129,7 @@ fn batches_of_a_megabyte_over_a_thousand_partitions_fit_into_the_default_memory(
 fn memory_comes_back_after_success_failure_and_timeout() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(600)).request_timeout(ms(100));
+    let timeouts = fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100));
     let producer = open(timeouts.buffer_memory(1 << 20));
     let value = vec![7; 10_000];
     let faults: [fn(Fault) -> Fault; 3] = [Fault::drop_after, Fault::swallow_answer, |f| {
@@ -236,7 +236,7 @@ fn a_buffer_that_never_drains_is_an_error_with_its_reason() {
     let cluster = MockCluster::start(1).unwrap();
     cluster.create_topic("t", 1).unwrap();
     let producer = open(fast(&cluster).buffer_memory(64 << 10).max_block(ms(100)));
-    producer.partitions_for("t").unwrap();
+    meet(&producer, "t");
     cluster.pause_broker(1).unwrap();
     let value = vec![0; 10_000];
     let error =
@@ -247,6 +247,7 @@ fn a_buffer_that_never_drains_is_an_error_with_its_reason() {
     assert!(!error.may_have_been_written());
     cluster.resume_broker(1).unwrap();
     producer.flush().unwrap();
+    memory_returned(&producer);
     producer.send(ProducerRecord::new("t", &value)).unwrap().get().unwrap();
 }
 

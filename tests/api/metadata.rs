@@ -1,7 +1,8 @@
 //! Brokers, leaders and topics that come, move and go.
 
 use crate::harness::{
-    all_delivered, failure, fast, hasty, holds, ms, no_violations, numbers, outcome, send_numbers,
+    SHORT, all_delivered, eventually, failure, fast, hasty, holds, ms, no_violations, numbers,
+    of_each_version, outcome, send_numbers,
 };
 use crate::support::{PATIENCE, Producer, config, open};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, ReceivedRequest, RequestBody};
@@ -421,14 +422,14 @@ fn an_idle_producer_asks_nothing() {
 
 #[test]
 fn a_throttled_broker_is_left_in_peace_and_another_goes_on() {
-    for version in BrokerVersion::ALL {
+    of_each_version(|version| {
         let cluster = MockCluster::builder().brokers(2).version(version).topic("t", 2).start().unwrap();
         let producer = open(config(&cluster));
         for partition in 0..2 {
             all_delivered(&send_numbers(&producer, "t", partition, 0..1));
         }
         let slow = cluster.leader("t", 0).unwrap();
-        cluster.inject(Fault::on(ApiKey::PRODUCE).node(slow).throttle(ms(400)));
+        cluster.inject(Fault::on(ApiKey::PRODUCE).node(slow).throttle(ms(2000)));
         all_delivered(&send_numbers(&producer, "t", 0, 1..2));
         let waiting = send_numbers(&producer, "t", 0, 2..3).remove(0);
         for n in 1..20 {
@@ -438,26 +439,29 @@ fn a_throttled_broker_is_left_in_peace_and_another_goes_on() {
         let times: Vec<_> =
             cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node == slow).collect();
         let pause = times[2].at - times[1].at;
-        assert!(pause >= ms(395), "{version}: silent for {pause:?} only");
+        assert!(pause >= ms(1995), "{version}: silent for {pause:?} only");
         let meanwhile =
             cluster.requests(ApiKey::PRODUCE).into_iter().filter(|r| r.node != slow && r.at < times[2].at);
         assert_eq!(meanwhile.count(), 20, "{version}");
-        assert_eq!(producer.metrics().throttle_millis, 400);
-    }
+        assert_eq!(producer.metrics().throttle_millis, 2000);
+    });
 }
 
 #[test]
 fn a_topic_that_nobody_has_fails_with_the_reason() {
     let cluster = MockCluster::builder().auto_create(false).start().unwrap();
     let producer = open(fast(&cluster).max_block(ms(100)));
-    let error = producer.send(ProducerRecord::new("nowhere", b"x")).unwrap_err();
-    assert_eq!((error.kind(), error.may_have_been_written()), (ErrorKind::MetadataTimeout, false));
-    assert!(error.to_string().contains("does not host"), "{error}");
+    // A busy machine may not have asked anybody within the first deadline.
+    eventually("the reason is said", || {
+        let error = producer.send(ProducerRecord::new("nowhere", b"x")).unwrap_err();
+        assert_eq!((error.kind(), error.may_have_been_written()), (ErrorKind::MetadataTimeout, false));
+        error.to_string().contains("does not host")
+    });
     // A topic that goes away while records are queued ends them at their deadline.
     cluster.create_topic("t", 1).unwrap();
     // The second attempt would be long after the deadline: none is in flight then.
     let patient = fast(&cluster).retry_backoff_max(ms(60_000)).retry_backoff(ms(60_000));
-    let producer = open(patient.delivery_timeout(ms(700)).request_timeout(ms(600)));
+    let producer = open(patient.delivery_timeout(SHORT).request_timeout(SHORT - ms(100)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
     cluster.delete_topic("t").unwrap();
     let error = failure(&send_numbers(&producer, "t", 0, 1..2)[0]);

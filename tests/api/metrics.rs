@@ -1,7 +1,7 @@
 //! What `metrics()` says, against what the cluster saw.
 
 use crate::harness::{all_delivered, fast, send_numbers};
-use crate::support::{PATIENCE, config, eventually, keep_log, logged, ms, open, says};
+use crate::support::{PATIENCE, config, eventually, keep_log, logged, meet, ms, open, says};
 use kafka_producer::metrics::{MetricValue, NodeMetrics, observability_tables};
 use kafka_producer::mock::{Fault, MockCluster, MockProducer};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -134,7 +134,7 @@ fn windows_are_as_long_as_configured() {
 fn waits_for_memory_are_measured() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(config(&cluster).buffer_memory(32 * 1024).batch_size(4096).max_block(ms(100)));
-    producer.partitions_for("t").unwrap();
+    meet(&producer, "t");
     cluster.pause_broker(1).unwrap();
     let error = loop {
         if let Err(error) = producer.send(ProducerRecord::new("t", &[7; 2000])) {

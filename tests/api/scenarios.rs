@@ -1,7 +1,7 @@
 //! What librdkafka's tests ask of a producer and no other suite here has: `tests/README.md` lists all of them by number.
 
 use crate::harness::{
-    all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
+    SHORT, all_delivered, eventually, failure, fast, hasty, holds, no_violations, outcome, send_numbers,
     sent_batches,
 };
 use crate::scripted::{Scripted, ScriptedBroker};
@@ -29,7 +29,7 @@ fn with_second_broker(answer: &mut MetadataResponse, port: i32) {
 #[test]
 fn records_wait_for_metadata_that_comes_after_its_timeout() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let fault = cluster.inject(Fault::on(ApiKey::METADATA).times(2).delay(ms(300)));
+    let fault = cluster.inject(Fault::on(ApiKey::METADATA).times(2).delay(SHORT));
     let producer = open(fast(&cluster).request_timeout(ms(60)));
     all_delivered(&send_numbers(&producer, "t", 0, 0..20));
     assert_eq!(fault.hits(), 2);
@@ -257,11 +257,11 @@ fn one_lost_connection_or_one_spoilt_batch_costs_one_request() {
 #[test]
 fn answers_that_come_too_late_end_records_at_their_deadline_with_the_right_word() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(1500)).request_timeout(ms(1400));
+    let timeouts = fast(&cluster).delivery_timeout(ms(3000)).request_timeout(ms(2900));
     let producer = open(timeouts.batch_size(1).max_in_flight_requests_per_connection(5));
     all_delivered(&send_numbers(&producer, "t", 0, 0..1));
-    cluster.inject(produce("t").always().delay(ms(8000)));
-    let sent = after(ms(1500), || {
+    cluster.inject(produce("t").always().delay(ms(20_000)));
+    let sent = after(ms(3000), || {
         let sent = send_numbers(&producer, "t", 0, 1..11);
         sent.iter().for_each(|h| assert_eq!(failure(h).kind(), ErrorKind::DeliveryTimeout));
         sent
@@ -312,7 +312,7 @@ fn purge_while_leaders_move_ends_everything() {
 #[test]
 fn what_entered_is_acknowledged_failed_or_pending_at_every_look() {
     let cluster = MockCluster::builder().brokers(2).topic("t", 4).start().unwrap();
-    let timeouts = fast(&cluster).delivery_timeout(ms(300)).request_timeout(ms(100)).linger(ms(0));
+    let timeouts = fast(&cluster).delivery_timeout(SHORT).request_timeout(ms(100)).linger(ms(0));
     let producer = open(timeouts.batch_size(200));
     cluster.inject(produce("t").after(3).times(40).error_before(ErrorCode::NOT_ENOUGH_REPLICAS));
     cluster.inject(produce("t").after(50).times(10).error_before(ErrorCode::INVALID_RECORD));

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Long enough that only a hang reaches it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What a call that does not wait may take on a busy machine: far below the deadlines it must not have waited for.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(5);
 

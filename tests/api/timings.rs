@@ -1,6 +1,6 @@
 //! Errors that say how often a record was tried and where its time went.
 
-use crate::harness::{failure, fast};
+use crate::harness::{SHORT, failure, fast};
 use crate::support::{PATIENCE, cause, config, eventually, meet, ms, open, says};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -10,7 +10,7 @@ use kafka_producer::{ErrorKind, ProducerRecord};
 fn an_answer_that_does_not_come_is_time_in_flight() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let producer = open(
-        config(&cluster).delivery_timeout(ms(300)).request_timeout(ms(300)).linger(ms(0)).max_block(PATIENCE),
+        config(&cluster).delivery_timeout(SHORT).request_timeout(SHORT).linger(ms(0)).max_block(PATIENCE),
     );
     meet(&producer, "t");
     producer.send(ProducerRecord::new("t", b"x")).unwrap().get().unwrap();
@@ -18,7 +18,7 @@ fn an_answer_that_does_not_come_is_time_in_flight() {
     let error = failure(&producer.send(ProducerRecord::new("t", b"x")).unwrap());
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::DeliveryTimeout, Some(1)), "{error}");
     let timings = error.timings().unwrap();
-    assert!(timings.in_flight >= ms(200) && timings.total() >= ms(300), "{timings:?}");
+    assert!(timings.in_flight >= SHORT / 4 && timings.total() >= SHORT, "{timings:?}");
     says(&error, &["[time: ", "in flight "]);
 }
 
@@ -42,7 +42,7 @@ fn a_topic_that_stays_unknown_is_time_for_metadata() {
     let error = producer.send(ProducerRecord::new("missing", b"x")).unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::MetadataTimeout, None));
     assert!(error.timings().unwrap().metadata >= ms(149), "{error}");
-    says(&error, &["[time: metadata 1"]);
+    says(&error, &["[time: metadata "]);
     let error = producer.try_send(ProducerRecord::new("other", b"x")).unwrap_err();
     assert!(!error.to_string().contains("[time"), "it did not wait: {error}");
 }
@@ -83,7 +83,7 @@ fn a_full_buffer_is_time_for_memory() {
 fn a_record_that_is_never_written_was_in_the_queue() {
     let cluster = MockCluster::builder().topic("t", 1).start().unwrap();
     let config = config(&cluster).max_in_flight_requests_per_connection(1).batch_size(1).linger(ms(0));
-    let producer = open(config.delivery_timeout(ms(300)).request_timeout(ms(300)).max_block(PATIENCE));
+    let producer = open(config.delivery_timeout(SHORT).request_timeout(SHORT).max_block(PATIENCE));
     meet(&producer, "t");
     producer.send(ProducerRecord::new("t", b"x")).unwrap().get().unwrap();
     cluster.pause_broker(1).unwrap();
@@ -91,8 +91,8 @@ fn a_record_that_is_never_written_was_in_the_queue() {
     let errors = handles.map(|handle| failure(&handle));
     assert_eq!(errors.each_ref().map(|e| e.attempts()), [Some(1), Some(0)], "{errors:?}");
     let [in_flight, queued] = errors.each_ref().map(|e| e.timings().unwrap());
-    assert!(in_flight.in_flight >= ms(200) && in_flight.queue < ms(200), "{in_flight:?}");
-    assert!(queued.queue >= ms(299) && queued.in_flight.is_zero(), "{queued:?}");
+    assert!(in_flight.in_flight >= SHORT / 4 && in_flight.queue < SHORT / 4 * 3, "{in_flight:?}");
+    assert!(queued.queue >= SHORT - ms(1) && queued.in_flight.is_zero(), "{queued:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Transactions against the embedded cluster: what is committed, what is aborted, the guard, and one behind the other.
 
-use crate::harness::{eventually, fast, no_violations};
+use crate::harness::{SHORT, eventually, fast, no_violations};
 use crate::support::{PATIENCE, Producer, at_once, cause, ms, open, timed};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, MockClusterBuilder, TransactionState};
 use kafka_producer::protocol::{ApiKey, ErrorCode};
@@ -236,9 +236,9 @@ fn dropping_the_guard_never_blocks_and_the_next_one_waits_for_the_abort() {
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "dropped");
         producer.flush().unwrap();
-        cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(300)));
+        cluster.inject(Fault::on(ApiKey::END_TXN).delay(SHORT));
         let (_, took) = timed(|| drop(transaction));
-        assert!(took < ms(300), "{took:?}");
+        assert!(took < SHORT, "{took:?}");
         let transaction = producer.transaction().unwrap();
         assert_eq!(cluster.transaction(ID).unwrap().state, TransactionState::CompleteAbort);
         send(&transaction, "a", "next");
@@ -254,7 +254,7 @@ fn an_abort_that_is_not_over_in_time_is_waited_for_by_the_next_one() {
         let transaction = producer.transaction().unwrap();
         send(&transaction, "a", "aborted");
         producer.flush().unwrap();
-        let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(500)));
+        let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(SHORT));
         let error = transaction.abort().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         eventually("the next one begins", || match producer.transaction() {
@@ -406,9 +406,9 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
     for cluster in both() {
         let producer = transactional(&cluster);
         producer.init_transactions().unwrap();
-        let over = AtomicBool::new(false);
+        let (over, entered) = (AtomicBool::new(false), AtomicBool::new(false));
         let mut accepted: Vec<String> = std::thread::scope(|scope| {
-            let (producer, over) = (&producer, &over);
+            let (producer, over, entered) = (&producer, &over, &entered);
             let send = |thread: u32| {
                 let mut accepted = Vec::new();
                 for n in 0.. {
@@ -417,7 +417,10 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
                     }
                     let value = format!("{thread}-{n}");
                     match producer.send(ProducerRecord::new("a", value.as_bytes())) {
-                        Ok(handle) => accepted.push((value, handle)),
+                        Ok(handle) => {
+                            entered.store(true, Ordering::SeqCst);
+                            accepted.push((value, handle));
+                        }
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Misuse, "{error}");
                             std::thread::yield_now();
@@ -434,7 +437,8 @@ fn a_record_that_races_with_the_commit_is_part_of_it_or_refused() {
                     .collect::<Vec<_>>()
             };
             let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || send(thread))).collect();
-            for _ in 0..60 {
+            // On a busy machine it may take more for the threads to meet one that is open.
+            for _ in (0..10_000).take_while(|n| *n < 60 || !entered.load(Ordering::SeqCst)) {
                 producer.begin_transaction().unwrap();
                 std::thread::yield_now();
                 producer.commit_transaction().unwrap();

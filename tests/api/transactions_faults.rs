@@ -1,6 +1,6 @@
 //! Transactions in trouble: fenced, without an answer, expired, with a coordinator that moves, loads and restarts.
 
-use crate::harness::{eventually, fast, no_violations};
+use crate::harness::{SHORT, eventually, fast, no_violations};
 use crate::support::{AT_ONCE, PATIENCE, at_once, cause, ms, open, says};
 use crate::transactions::{ID, impatient, send, transactional, values};
 use kafka_producer::mock::{BrokerVersion, Fault, MockCluster, TransactionState};
@@ -121,7 +121,7 @@ fn a_commit_without_answer_gives_the_guard_back_and_is_repeated_until_it_is_know
         send(&transaction, "a", "x");
         producer.flush().unwrap();
         // It commits, and the answer takes its time.
-        cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(900)));
+        cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(300) + SHORT));
         let unknown = transaction.commit().unwrap_err();
         assert!(unknown.outcome_unknown(), "{unknown}");
         assert_eq!(unknown.error().kind(), ErrorKind::Timeout);
@@ -180,7 +180,7 @@ fn an_expired_record_makes_the_commit_fail_and_cannot_land_in_the_next_transacti
             fast(&cluster)
                 .transactional_id(ID)
                 .request_timeout(ms(300))
-                .delivery_timeout(ms(700))
+                .delivery_timeout(SHORT)
                 .linger(Duration::ZERO),
         );
         let transaction = producer.transaction().unwrap();

@@ -1,7 +1,7 @@
 //! What makes no sense is refused, changes nothing, and says what to call instead.
 
-use crate::harness::fast;
-use crate::support::{Producer, at_once, config, ms, open, says};
+use crate::harness::{SHORT, fast};
+use crate::support::{Producer, at_once, config, open, says};
 use crate::transactions::{ID, send, transactional, values};
 use kafka_producer::mock::{Fault, MockCluster};
 use kafka_producer::protocol::ApiKey;
@@ -126,7 +126,7 @@ fn two_threads_that_end_a_transaction_at_once() {
     let transaction = producer.transaction().unwrap();
     send(&transaction, "a", "x");
     producer.flush().unwrap();
-    let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(ms(500)));
+    let slow = cluster.inject(Fault::on(ApiKey::END_TXN).delay(SHORT));
     std::thread::scope(|scope| {
         let first = scope.spawn(|| transaction.commit().map_err(Error::from));
         // The other one comes while the first waits for the coordinator.

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 const COUNT: usize = 1000;
 const PARTITIONS: i32 = 3;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One topic, and how it is written to.
 #[derive(Debug)]

@@ -164,7 +164,7 @@ fn transactions(asker: &mut Asker) {
     }
     let wanted =
         |_| InitProducerIdRequest { transaction_timeout_ms: 60_000, ..InitProducerIdRequest::default() };
-    wait::until("a producer id", Duration::from_secs(60), || {
+    wait::until("a producer id", Duration::from_secs(120), || {
         // A broker that has just started has none to give yet.
         (!asker.ask_all(wanted).error_code.is_error()).then_some(())
     });

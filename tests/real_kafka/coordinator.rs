@@ -21,7 +21,7 @@ use kafka_producer::protocol::messages::{
 use kafka_producer::protocol::{ErrorCode, Message, Request};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Versions of the requests, as a producer speaks them.
 #[derive(Clone, Copy, Debug)]
@@ -389,7 +389,8 @@ impl Inquiry {
     }
 
     fn timeout(&mut self) {
-        let p = self.init_as("init", "id", 1000, (-1, -1), self.speaks.init);
+        // Long enough that a machine that stands still for a second does not end it before its record is there.
+        let p = self.init_as("init", "id", 2500, (-1, -1), self.speaks.init);
         self.send("open", p, 0, 0);
         wait::until("the timeout", PATIENCE, || {
             let wanted = ListOffsetsPartition { timestamp: -1, ..Default::default() };

@@ -171,7 +171,14 @@ impl Drop for Copier {
 fn the_copier() {
     let Ok(job) = std::env::var(JOB) else { return };
     let (bootstrap, name) = job.split_once(' ').expect("BOOTSTRAP NAME");
-    let producer = producer_at(bootstrap, &[("transactional.id", name), ("linger.ms", "0")]);
+    // The one that is stopped must not be over its deadlines when it goes on, however long the others take.
+    let settings = [
+        ("transactional.id", name),
+        ("linger.ms", "0"),
+        ("max.block.ms", "3600000"),
+        ("delivery.timeout.ms", "3600000"),
+    ];
+    let producer = producer_at(bootstrap, &settings);
     let error = match copy(&producer, bootstrap, name) {
         // A `send` waits for no coordinator, so it cannot always know why the transaction failed: the next one can.
         Err(error) if error.requires_abort() => producer.transaction().map(drop).expect_err("fenced"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 const THREADS: u64 = 4;
 const PER_THREAD: u64 = 25_000;
 const PARTITIONS: i32 = 6;
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(300);
 const SAFE: &[(&str, &str)] = &[("min.insync.replicas", "2")];
 
 /// How far the senders may go, and what came back: the test holds them at points of its choice.
@@ -166,7 +166,7 @@ fn a_frozen_node_delays_only_its_own_partitions() {
         partitions.iter().find(|p| p.leader == Some(node)).expect("each node leads one").number
     };
     let (frozen, other) = (leads(2), leads(3));
-    let producer = producer(&kafka, &[("request.timeout.ms", "5000"), ("acks", "all")]);
+    let producer = producer(&kafka, &[("acks", "all")]);
     let send = |partition, value: &[u8]| {
         producer.send(ProducerRecord::new(topic, value).partition(partition)).expect("it enters")
     };
@@ -178,7 +178,8 @@ fn a_frozen_node_delays_only_its_own_partitions() {
     for i in 1..=100_u32 {
         let began = wait::now();
         send(other, i.to_string().as_bytes()).get().expect("delivered");
-        assert!(began.elapsed() < Duration::from_secs(3), "record {i} waited {:?}", began.elapsed());
+        // `request.timeout.ms` is 30 s: it did not wait for the frozen node, and whatever else it waited for is the machine.
+        assert!(began.elapsed() < Duration::from_secs(15), "record {i} waited {:?}", began.elapsed());
     }
     assert!(stuck.iter().all(|handle| !handle.is_done()), "a frozen node answered");
     kafka.resume(1);
@@ -203,7 +204,8 @@ fn too_few_replicas_are_an_error_at_the_deadline_until_there_are_enough() {
     kafka.create_topic(topic, 1, 2, SAFE);
     let replicas = kafka.describe(topic)[0].replicas.clone();
     let follower = replicas[1] as usize - 1;
-    let settings = [("delivery.timeout.ms", "4000"), ("request.timeout.ms", "2000"), ("linger.ms", "0")];
+    // Time enough for a slow machine to deliver what can be delivered.
+    let settings = [("delivery.timeout.ms", "15000"), ("request.timeout.ms", "5000"), ("linger.ms", "0")];
     let producer = producer(&kafka, &settings);
     let deliver = |value: &str| producer.send(ProducerRecord::new(topic, value.as_bytes()))?.get();
     deliver("first").expect("both replicas are there");
@@ -211,10 +213,12 @@ fn too_few_replicas_are_an_error_at_the_deadline_until_there_are_enough() {
     kafka.kill(follower);
     // Before that the leader would append and then wait for the dead one.
     kafka.wait_for(topic, "one in sync", |p| p.in_sync.len() == 1);
+    // The leader may hear of it after the node that was asked.
+    wait::for_a_while(Duration::from_secs(2));
     let began = wait::now();
     let error = deliver("refused").expect_err("one replica of two");
     assert_eq!(error.kind(), ErrorKind::DeliveryTimeout, "{error}");
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
 
     kafka.restart(follower);
     kafka.wait_for(topic, "two in sync", |p| p.in_sync.len() == 2);

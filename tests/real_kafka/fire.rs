@@ -54,7 +54,7 @@ fn a_cluster_under_fire() {
     let burnt = std::thread::scope(|scope| {
         let _stop = [StopAtEnd(&loads[0]), StopAtEnd(&loads[1])];
         loads.iter().for_each(|load| load.run(scope, &producer));
-        wait::until("records flow", Duration::from_secs(60), || {
+        wait::until("records flow", Duration::from_secs(120), || {
             loads.iter().all(|load| load.done() > 1000).then_some(())
         });
         fire.burn(&ROUND, Duration::from_secs(seconds))

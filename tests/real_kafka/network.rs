@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 const PARTITIONS: i32 = 6;
+/// Far more than it takes, and less than the load lasts.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Three nodes that the tests of this file share, each behind a proxy.
 struct Network {
@@ -34,7 +36,7 @@ impl Network {
         let fronts: Vec<String> = self.proxies.iter().map(|proxy| proxy.address().to_string()).collect();
         let quick = [
             ("request.timeout.ms", "700"),
-            ("delivery.timeout.ms", "60000"),
+            ("delivery.timeout.ms", "180000"),
             ("retry.backoff.ms", "20"),
             ("retry.backoff.max.ms", "100"),
             ("reconnect.backoff.ms", "10"),
@@ -60,18 +62,16 @@ fn under(topic: &'static str, disturb: impl FnOnce(&Network, &Load)) {
     network.kafka.create_topic(topic, PARTITIONS as u32, 3, &[("min.insync.replicas", "2")]);
     let producer = network.producer(&[]);
     let plan =
-        Plan { topic, partitions: PARTITIONS, threads: 3, records_per_second: 3000, per_thread: 30_000 };
+        Plan { topic, partitions: PARTITIONS, threads: 3, records_per_second: 3000, per_thread: 120_000 };
     let load = Load::new(plan);
     std::thread::scope(|scope| {
         let _stop = StopAtEnd(&load);
         load.run(scope, &producer);
-        wait::until("records flow", Duration::from_secs(30), || (load.done() > 500).then_some(()));
+        wait::until("records flow", PATIENCE, || (load.done() > 500).then_some(()));
         disturb(network, &load);
         network.heal();
         let before = load.done();
-        wait::until("records flow again", Duration::from_secs(30), || {
-            (load.done() > before + 500).then_some(())
-        });
+        wait::until("records flow again", PATIENCE, || (load.done() > before + 500).then_some(()));
     });
     producer.close().expect("nothing is left");
     let summary = load.verify(&network.kafka);

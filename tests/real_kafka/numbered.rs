@@ -201,7 +201,7 @@ impl<F: Copy + Into<Fate>> Expected<'_, F> {
         let wanted = |fate: &F| matches!((*fate).into(), Fate::There(_));
         let count = self.outcomes.iter().filter(|fate| wanted(fate)).count();
         // Without acknowledgements the last records may still be on their way. If they never come, the check below says which.
-        let _ = wait::within(Duration::from_secs(20), || {
+        let _ = wait::within(Duration::from_secs(60), || {
             let total: u64 = kafka.offsets(self.topic).iter().map(|(_, end)| end).sum();
             (total >= count as u64).then_some(())
         });

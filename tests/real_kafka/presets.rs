@@ -95,7 +95,7 @@ fn the_same_batches_are_taken_and_refused(kafka: &RealKafka) {
     let mut pair = Pair::new(kafka, topic);
     // An id that the real broker gave out; the other one does not ask where an id is from.
     let request = InitProducerIdRequest { transaction_timeout_ms: 1000, ..Default::default() };
-    let id = wait::within(Duration::from_secs(30), || {
+    let id = wait::within(Duration::from_secs(120), || {
         let answer = pair.real.call(&request, 1);
         (answer.error_code == ErrorCode::NONE).then_some(answer.producer_id)
     });

@@ -4,6 +4,9 @@ use crate::cluster::RealKafka;
 use crate::wait;
 use std::time::Duration;
 
+/// Long enough for what takes a node seconds, on a machine that is busy with other nodes' starts.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// A partition as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
@@ -60,7 +63,7 @@ impl RealKafka {
 
     /// Waits until `holds` is true of every partition of a topic.
     pub(crate) fn wait_for(&self, topic: &str, what: &str, holds: impl Fn(&Partition) -> bool) {
-        wait::until(&format!("{topic}: {what}"), Duration::from_secs(60), || {
+        wait::until(&format!("{topic}: {what}"), PATIENCE, || {
             self.describe(topic).iter().all(&holds).then_some(())
         });
     }
@@ -68,12 +71,12 @@ impl RealKafka {
     /// Gives a partition the replicas `nodes` (ids from 1) and makes the first of them its leader.
     pub(crate) fn move_partition(&self, topic: &str, partition: i32, nodes: &[i32]) {
         let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-        self.demand(&format!("move {topic} {partition} {}", nodes.join(",")));
+        self.insist(&format!("move {topic} {partition} {}", nodes.join(",")));
     }
 
     /// Gives every partition its preferred leader back.
     pub(crate) fn elect_preferred(&self, topic: &str) {
-        self.demand(&format!("elect {topic}"));
+        self.insist(&format!("elect {topic}"));
     }
 
     /// The id that tells two topics of the same name apart.
@@ -88,6 +91,14 @@ impl RealKafka {
             (words.next().expect("first"), words.next().expect("end"))
         };
         self.demand(&format!("ends {topic}")).iter().map(parse).collect()
+    }
+
+    /// Asks for what may be asked again, until it is done: a node that was away may have to register anew before it can
+    /// lead, although it is in sync.
+    fn insist(&self, request: &str) {
+        let mut refusal = String::new();
+        let done = wait::within(PATIENCE, || self.helper().ask(request).map_err(|e| refusal = e).ok());
+        assert!(done.is_some(), "{request}: {refusal}");
     }
 
     /// Asks the helper and panics if it fails. Questions are asked again where Java's admin client found no node in
