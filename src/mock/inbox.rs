@@ -52,6 +52,27 @@ impl Inbox {
         Ok(count)
     }
 
+    /// As [`Self::receive`], from `arrived` instead of a socket.
+    #[cfg(test)]
+    pub(super) fn take_in(&mut self, arrived: &[u8]) -> usize {
+        if self.owed > 0 {
+            let count = self.owed.min(arrived.len());
+            self.owed -= count;
+            return count;
+        }
+        let room = self.room();
+        let count = room.len().min(arrived.len());
+        let (Some(room), Some(bytes)) = (room.get_mut(..count), arrived.get(..count)) else { return 0 };
+        room.copy_from_slice(bytes);
+        self.received(count);
+        count
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Free room at the end, at least a quarter of the buffer.
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -138,6 +159,7 @@ mod imp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn frames_are_cut_wherever_the_bytes_are() {
@@ -153,10 +175,7 @@ mod tests {
             for part in stream.chunks(step) {
                 let mut rest = part;
                 while !rest.is_empty() {
-                    let room = inbox.room();
-                    let n = room.len().min(rest.len());
-                    room[..n].copy_from_slice(&rest[..n]);
-                    inbox.received(n);
+                    let n = inbox.take_in(rest);
                     rest = &rest[n..];
                     while let Some(frame) = inbox.next_frame().unwrap() {
                         seen.push(frame.len());
@@ -175,5 +194,34 @@ mod tests {
             inbox.received(4);
             assert!(inbox.next_frame().is_err());
         }
+    }
+
+    /// Through a socket, since it is the system that discards: not a byte too many, nor too few.
+    #[test]
+    fn what_is_discarded_is_counted_exactly() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().unwrap().0;
+        let rounds = 40u8;
+        let len = |round: u8| usize::from(round) * 9_973;
+        let writer = std::thread::Builder::new().spawn(move || {
+            for round in 0..rounds {
+                peer.write_all(&[round; 3]).unwrap();
+                peer.write_all(&vec![0xEE; len(round)]).unwrap();
+            }
+        });
+        let mut inbox = Inbox::new(8 << 10);
+        for round in 0..rounds {
+            while inbox.owes() || inbox.bytes().len() < 3 {
+                assert!(inbox.receive(&stream).unwrap() > 0);
+            }
+            assert_eq!(inbox.bytes()[..3], [round; 3]);
+            inbox.consume(3 + len(round));
+        }
+        while inbox.owes() {
+            assert!(inbox.receive(&stream).unwrap() > 0);
+        }
+        writer.unwrap().join().unwrap();
+        assert_eq!((inbox.bytes().len(), inbox.receive(&stream).unwrap(), inbox.capacity()), (0, 0, 8 << 10));
     }
 }
