@@ -4,18 +4,17 @@
 //! Takes the state's lock for each request, and never during I/O. A delayed answer does not stop later requests from
 //! being handled; it only holds back the answers after it.
 
+use super::inbox::Inbox;
 use super::server::Shared;
-use super::sink::Lane;
+use super::sink_stream::{Lane, Step};
 use super::state::{Reply, Then};
 use crate::clock;
 use crate::sync::{Arc, Condvar, Mutex};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// `socket.request.max.bytes`: a broker hangs up on a bigger request.
-const MAX_REQUEST: usize = 100 << 20;
 const INITIAL_BUFFER: usize = 16 << 10;
 /// A sink reads as much at once as still stays in the core's own cache.
 const SINK_BUFFER: usize = 256 << 10;
@@ -173,12 +172,9 @@ impl Connection {
             self.stream.set_read_timeout(wait)?;
             self.timeout = wait;
         }
-        match self.stream.read(self.inbox.room()) {
+        match self.inbox.receive(&self.stream) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                self.inbox.received(n);
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(e)
                 if matches!(
                     e.kind(),
@@ -191,35 +187,55 @@ impl Connection {
         }
     }
 
-    /// Handles every whole request that has arrived, then sends the answers that are due with one write.
+    /// Handles what has arrived, then sends the answers that are due with one write.
     fn handle_all(&mut self) -> io::Result<Next> {
-        let now = clock::now();
-        let mut ends = false;
-        while !self.deaf && !ends {
-            let Some(frame) = self.inbox.next_frame()? else { break };
-            let mut sunk = Vec::new();
-            if let (Some(lane), Some(sink)) = (&mut self.lane, &self.shared.sink) {
-                let out = if self.delayed.is_empty() { &mut self.out } else { &mut sunk };
-                if lane.take(sink, &self.shared.state, frame, out) {
-                    if !sunk.is_empty() {
-                        self.queue(now, Reply { bytes: sunk, then: Then::Continue, delay: Duration::ZERO });
-                    }
-                    continue;
-                }
-            }
-            let reply = {
-                let mut state = self.shared.state.lock();
-                state.set_wall_clock(clock::wall_millis());
-                state.handle(now, self.node, self.id, frame)
-            };
-            ends = self.queue(now, reply);
-        }
+        let handled = self.handle_each(clock::now());
         if let Some(lane) = &mut self.lane {
             lane.settle(self.shared.sink.as_ref());
         }
         self.shared.notify();
         self.flush()?;
-        Ok(if ends { Next::End } else { Next::Go })
+        handled
+    }
+
+    /// Every whole request, and of those that can be discarded as much as is there.
+    fn handle_each(&mut self, now: Instant) -> io::Result<Next> {
+        while !self.deaf {
+            let reply = match self.discard(now)? {
+                Step::Waits => break,
+                Step::Answered => continue,
+                Step::Nonsense => self.refuse(),
+                Step::NotMine => {
+                    let Some(frame) = self.inbox.next_frame()? else { break };
+                    let mut state = self.shared.state.lock();
+                    state.set_wall_clock(clock::wall_millis());
+                    state.handle(now, self.node, self.id, frame)
+                }
+            };
+            if self.queue(now, reply) {
+                return Ok(Next::End);
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    /// Takes the next request, or more of it, into the sink, if there is one.
+    fn discard(&mut self, now: Instant) -> io::Result<Step> {
+        let (Some(lane), Some(sink)) = (&mut self.lane, &self.shared.sink) else { return Ok(Step::NotMine) };
+        let mut late = Vec::new();
+        let out = if self.delayed.is_empty() { &mut self.out } else { &mut late };
+        let step = lane.next(sink, &self.shared.state, &mut self.inbox, out)?;
+        if !late.is_empty() {
+            self.queue(now, Reply { bytes: late, then: Then::Continue, delay: Duration::ZERO });
+        }
+        Ok(step)
+    }
+
+    /// A broker hangs up on what it cannot read.
+    fn refuse(&self) -> Reply {
+        let what = format!("connection {}: a Produce request that cannot be read", self.id);
+        self.shared.state.lock().violation(what);
+        Reply { bytes: Vec::new(), then: Then::Close, delay: Duration::ZERO }
     }
 
     /// `true` if the connection ends at once.
@@ -243,92 +259,5 @@ impl Connection {
             self.out.clear();
         }
         Ok(())
-    }
-}
-
-/// Received bytes, cut into frames. Grows as bytes arrive, never because a length says so.
-#[derive(Debug)]
-struct Inbox {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Inbox {
-    fn new(room: usize) -> Self {
-        Self { bytes: vec![0; room], start: 0, end: 0 }
-    }
-
-    /// Free room at the end, at least a quarter of the buffer.
-    fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        if self.bytes.len() - self.end < self.bytes.len() / 4 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.bytes.len() - self.end < self.bytes.len() / 4 {
-            self.bytes.resize(self.bytes.len() * 2, 0);
-        }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-
-    fn received(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.bytes.len());
-    }
-
-    /// The next whole frame without its length.
-    fn next_frame(&mut self) -> io::Result<Option<&[u8]>> {
-        let received = self.bytes.get(self.start..self.end).unwrap_or_default();
-        let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(None) };
-        let len = usize::try_from(i32::from_be_bytes(*prefix)).ok().filter(|&len| len <= MAX_REQUEST);
-        let Some(len) = len else { return Err(ErrorKind::InvalidData.into()) };
-        let Some(frame) = rest.get(..len) else { return Ok(None) };
-        self.start += prefix.len() + len;
-        Ok(Some(frame))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_cut_wherever_the_bytes_are() {
-        let sizes = [0usize, 3, 40, 1000, 7];
-        let mut stream = Vec::new();
-        for &n in &sizes {
-            stream.extend_from_slice(&i32::try_from(n).unwrap().to_be_bytes());
-            stream.extend(std::iter::repeat_n(7u8, n));
-        }
-        for step in [1, 2, 5, 64, 5000] {
-            let mut inbox = Inbox::new(16);
-            let mut seen = Vec::new();
-            for part in stream.chunks(step) {
-                let mut rest = part;
-                while !rest.is_empty() {
-                    let room = inbox.room();
-                    let n = room.len().min(rest.len());
-                    room[..n].copy_from_slice(&rest[..n]);
-                    inbox.received(n);
-                    rest = &rest[n..];
-                    while let Some(frame) = inbox.next_frame().unwrap() {
-                        seen.push(frame.len());
-                    }
-                }
-            }
-            assert_eq!(seen, sizes, "in steps of {step}");
-        }
-    }
-
-    #[test]
-    fn impossible_lengths_end_the_stream() {
-        for prefix in [[0xff; 4], [0x7f, 0, 0, 0]] {
-            let mut inbox = Inbox::new(16);
-            inbox.room()[..4].copy_from_slice(&prefix);
-            inbox.received(4);
-            assert!(inbox.next_frame().is_err());
-        }
     }
 }

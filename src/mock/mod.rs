@@ -33,9 +33,10 @@
 //! # Structure
 //! `state` is the cluster without sockets: bytes of a request in, bytes of the answer out, time as an argument. It owns
 //! `topology` (brokers, topics, leaders), a `log` per partition with its `producer_state` and `transaction_index`, the
-//! `coordinator`s, the `fault`s, the `journal`; `handlers` has one file per API. `server` and `connection` are threads and sockets around it, `sink` replaces the logs
-//! in discard mode. Nothing of the cluster is shared with the producer except the wire codec and the reading of record
-//! batches. `producer` is the mock producer, `calls` the calls it was told to fail.
+//! `coordinator`s, the `fault`s, the `journal`; `handlers` has one file per API. `server` and
+//! `connection` are threads and sockets around it, with an `inbox` each. `sink` replaces the logs in discard mode, and
+//! `sink_stream` reads what goes there. Nothing of the cluster is shared with the producer except the wire codec and the
+//! reading of record batches. `producer` is the mock producer, `calls` the calls it was told to fail.
 
 mod builder;
 mod calls;
@@ -45,6 +46,7 @@ mod coordinator;
 mod error;
 mod fault;
 mod handlers;
+mod inbox;
 mod journal;
 mod log;
 mod producer;
@@ -52,6 +54,7 @@ mod producer_state;
 mod producer_transactions;
 mod server;
 mod sink;
+mod sink_stream;
 pub(crate) mod state;
 mod stats;
 mod stored;

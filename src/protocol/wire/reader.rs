@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
 
     /// The length of a string (old: two bytes) or of bytes and arrays (old: four bytes); `None` is null.
     #[inline]
-    fn length(&mut self, compact: bool, old_is_short: bool) -> Result<Option<usize>, DecodeError> {
+    pub(crate) fn length(&mut self, compact: bool, old_is_short: bool) -> Result<Option<usize>, DecodeError> {
         if compact {
             return Ok((self.uvarint()? as usize).checked_sub(1));
         }
