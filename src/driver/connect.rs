@@ -246,7 +246,11 @@ impl Task {
                 }
             }
             left().and_then(|t| socket.set_read_timeout(Some(t))).map_err(failed)?;
-            let count = socket.read(frames.room()).map_err(failed)?;
+            let count = match socket.read(frames.room()) {
+                // As a read with a timeout is by a process that was stopped and goes on, whatever it does about signals.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map_err(failed)?,
+            };
             if count == 0 {
                 return Err(failed(io::ErrorKind::UnexpectedEof.into()));
             }

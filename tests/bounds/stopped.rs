@@ -1,7 +1,8 @@
 //! The process stands still for a while, as on a laptop that is closed, and goes on.
 
 use crate::process::{Producer, child, config, finish, ms, open, start};
-use kafka_producer::mock::MockCluster;
+use kafka_producer::mock::{Fault, MockCluster};
+use kafka_producer::protocol::ApiKey;
 use kafka_producer::{DeliveryFuture, ErrorKind, ProducerRecord};
 use std::collections::HashMap;
 use std::process::Command;
@@ -114,4 +115,25 @@ fn a_stopped_process_goes_on_and_loses_nothing() {
     cluster.wait_until(stop(), |_| false);
     signal(child.id(), "-CONT");
     check(&finish(child), &cluster);
+}
+
+const IN_HANDSHAKE: &str = "stopped::a_process_stopped_amid_a_handshake_keeps_the_connection";
+
+#[test]
+fn a_process_stopped_amid_a_handshake_keeps_the_connection() {
+    if let Some(address) = child() {
+        // A second connection would come too late.
+        let config = config(&address).reconnect_backoff(ms(60_000)).reconnect_backoff_max(ms(60_000));
+        return open(config).connect(ms(30_000)).unwrap();
+    }
+    let cluster = MockCluster::start(1).unwrap();
+    cluster.inject(Fault::on(ApiKey::API_VERSIONS).delay(ms(3000)));
+    let child = start(IN_HANDSHAKE, &cluster.bootstrap_servers());
+    assert!(cluster.wait_until(Duration::from_secs(30), |c| !c.requests(ApiKey::API_VERSIONS).is_empty()));
+    // It has sent the request; by now it waits for the answer.
+    cluster.wait_until(ms(500), |_| false);
+    signal(child.id(), "-STOP");
+    cluster.wait_until(ms(100), |_| false);
+    signal(child.id(), "-CONT");
+    finish(child);
 }
