@@ -9,9 +9,9 @@ use std::net::TcpStream;
 /// `socket.request.max.bytes`: a broker hangs up on a bigger request.
 const MAX_REQUEST: usize = 100 << 20;
 /// Bytes to be discarded from which on it pays to read less at once, see [`Inbox::modest`].
-const LARGE: usize = 32 << 10;
+const LARGE: usize = 4 << 10;
 /// Enough for the end of one batch, and what stands before the next and at its start.
-const MODEST_READ: usize = 4 << 10;
+const MODEST_READ: usize = 1 << 10;
 
 /// Grows as bytes arrive, never because a length says so.
 #[derive(Debug)]
