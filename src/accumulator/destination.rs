@@ -71,16 +71,18 @@ impl RecordAccumulator {
         }
     }
 
-    /// Moves the topic's sticky choice on, not to a partition of a crowded leader. Threads that do so at once choose one
-    /// after the other; the last stays.
+    /// Moves the topic's sticky choice on, not to a partition of a crowded leader unless there is no other. Threads that do
+    /// so at once choose one after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
+        let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
         let choice = self.choose_sticky(topic, |p| !crowded.contains(&p.leader()));
-        let (Some(entry), Some(at)) = (topic.entry(), choice) else { return 0 };
+        let any = || sticky::any(snapshot.partitions.len(), entry.spread.next(false));
+        let at = choice.or_else(any).unwrap_or(0);
         entry.sticky.store(u32::try_from(at).unwrap_or(u32::MAX), Ordering::Relaxed);
         at
     }
 
-    /// Among the partitions that are `open` and whose brokers take something; if there are none, any.
+    /// Among the partitions that are `open` and whose brokers take something.
     fn choose_sticky(&self, topic: &TopicLease, open: impl Fn(&PartitionEntry) -> bool) -> Option<usize> {
         let (entry, snapshot) = (topic.entry()?, topic.snapshot()?);
         let stalled = self.stalled.read();
@@ -89,7 +91,7 @@ impl RecordAccumulator {
             snapshot.partitions.get(at).filter(|p| takes(p.leader()) && open(p)).map(|p| p.backlog())
         };
         let adaptive = self.settings.adaptive;
-        Some(sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive)))
+        sticky::choose(snapshot.partitions.len(), queue_len, adaptive, entry.spread.next(adaptive))
     }
 
     /// Where a record goes whose partition's lock is taken. One without a key that has met another application thread there
@@ -110,10 +112,9 @@ impl RecordAccumulator {
         let most = if self.settings.adaptive { taken.backlog() + MORE_BACKLOG } else { u32::MAX };
         let serves = |p: &PartitionEntry| p.id != taken.id && p.backlog() <= most;
         let at = self.choose_sticky(topic, serves);
-        // Where none does, any was chosen.
-        let takes = |l: i32| l != NO_LEADER && !self.stalled.read().contains(&l);
         let other = at.and_then(|at| Some((at, topic.snapshot()?.partitions.get(at)?)));
-        match other.filter(|(_, p)| serves(p) && takes(p.leader())) {
+        // Queues may have grown since.
+        match other.filter(|(_, p)| serves(p)) {
             Some((at, other)) => {
                 topic.set_detour(u32::try_from(at).ok());
                 other

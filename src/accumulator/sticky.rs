@@ -8,37 +8,41 @@ use std::hash::{BuildHasher, Hasher};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Chooses one of `count` partitions: each weighs the longest queue plus one, less its own. `queue_len` says how many
-/// batches a partition has without outcome, or `None` if it cannot be written to now; if none can, all count alike.
+/// batches a partition has without outcome, or `None` if it cannot be written to now; if none can, none is chosen.
 /// `spread` is the next of a [`Spread`].
 pub(super) fn choose(
     count: usize,
     queue_len: impl Fn(usize) -> Option<u32>,
     adaptive: bool,
     spread: u64,
-) -> usize {
-    let longest = (0..count).filter_map(&queue_len).max();
-    let weight = |at: usize| match (longest, queue_len(at)) {
-        (None, _) => 1,
-        (Some(_), None) => 0,
-        (Some(longest), Some(len)) if adaptive => u64::from(longest.saturating_sub(len)) + 1,
-        (Some(_), Some(_)) => 1,
+) -> Option<usize> {
+    let longest = (0..count).filter_map(&queue_len).max()?;
+    let weight = |at: usize| match queue_len(at) {
+        None => 0,
+        Some(len) if adaptive => u64::from(longest.saturating_sub(len)) + 1,
+        Some(_) => 1,
     };
     let total: u64 = (0..count).map(weight).sum();
     // Scaled, not the remainder: the upper bits are the ones that are spread.
     let mut target = ((u128::from(spread) * u128::from(total)) >> 64) as u64;
     // Queues change meanwhile, so the weights may add up to less than they did: then the last that may be chosen.
-    let mut last = 0;
+    let mut last = None;
     for at in 0..count {
         let weight = weight(at);
         if target < weight {
-            return at;
+            return Some(at);
         }
         target -= weight;
         if weight > 0 {
-            last = at;
+            last = Some(at);
         }
     }
     last
+}
+
+/// Chooses one of `count` partitions where all count alike.
+pub(super) fn any(count: usize, spread: u64) -> Option<usize> {
+    choose(count, |_| Some(0), false, spread)
 }
 
 /// Numbers to choose by. Begins at random, so that producers do not walk in step.
@@ -77,7 +81,7 @@ mod tests {
         let spread = Spread::new();
         let mut counts = vec![0; lens.len()];
         for _ in 0..turns {
-            counts[choose(lens.len(), |at| lens[at], adaptive, spread.next(false))] += 1;
+            counts[choose(lens.len(), |at| lens[at], adaptive, spread.next(false)).unwrap()] += 1;
         }
         counts
     }
@@ -112,16 +116,19 @@ mod tests {
         let mut last = 0;
         for _ in 0..40_000 {
             // The last choice weighs less than the others, as right after its batch was closed.
-            last = choose(4, |at| Some(u32::from(at == last)), true, spread.next(true));
+            last = choose(4, |at| Some(u32::from(at == last)), true, spread.next(true)).unwrap();
             counts[last] += 1;
         }
         assert!(counts.iter().all(|n| n.abs_diff(10_000) < 500), "{counts:?}");
     }
 
     #[test]
-    fn without_any_leader_all_count_alike_and_no_partition_is_no_panic() {
-        assert_close(&counts(&[None; 2], true, 10_000), &[5000; 2]);
-        assert_eq!(choose(0, |_| None, true, 7), 0);
-        assert_eq!(choose(3, |_| Some(0), true, u64::MAX), 2);
+    fn without_any_leader_none_is_chosen_and_no_partition_is_no_panic() {
+        assert_eq!(choose(2, |_| None, true, 7), None);
+        assert_eq!((choose(0, |_| None, true, 7), any(0, 7)), (None, None));
+        assert_eq!(choose(3, |_| Some(0), true, u64::MAX), Some(2));
+        let spread = Spread::new();
+        let first = (0..10_000).filter(|_| any(2, spread.next(false)) == Some(0)).count();
+        assert!(first.abs_diff(5000) <= 5, "{first}");
     }
 }
