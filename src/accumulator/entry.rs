@@ -95,7 +95,8 @@ impl PartitionEntry {
         })
     }
 
-    /// Sender: takes the front, closing the open batch if nothing stands before it.
+    /// Sender: takes the front, closing the open batch if nothing stands before it. `None` where nothing is there, and where
+    /// a thread compresses what is, which it may have begun to do just now; it notifies.
     pub(super) fn take(&self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
         let mut taken = self.closed.lock().take_front(pool);
         if matches!(taken, Taken::Empty) {

@@ -108,9 +108,9 @@ pub(crate) struct RecordAccumulator {
     /// Threads that are about to wait for memory or do: linger is over everywhere.
     pressure: AtomicUsize,
     closed: AtomicBool,
-    /// The number of the open transaction; 0 if none is, or the producer has none. Looked at under a partition's lock:
-    /// what got in before the sender looked at the partition belongs to the transaction that ends, and nothing gets in
-    /// after that, nor into the next one.
+    /// The number of the open transaction; 0 if none is, or the producer has none. Looked at under the lock where a
+    /// partition's records enter, with a batch at hand that counts as unfinished: who saw the number of the transaction that
+    /// ends is waited for by its flush, and nobody gets in after that, nor into the next one.
     transaction: AtomicU64,
     /// Brokers that records without a key stay away from; nearly always none. Read once per batch, a leaf.
     stalled: RwLock<Vec<i32>>,

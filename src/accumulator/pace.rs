@@ -8,7 +8,8 @@
 //! short all the same a little more than stands there. A broker that is faster than that sets the pace.
 //!
 //! A broker's queue stops only who has a record for that broker, so a thread that writes to several is late for the others
-//! by some milliseconds for each doubling, and then no more. Application threads wait here, the sender counts down; one
+//! by some milliseconds for each doubling, and then no more. Threads that stop beside others, which the sender lets go on one by
+//! one, wait for their turn up to [`TURNS`] times as long, or the last of them would allow itself more each time. Application threads wait here, the sender counts down; one
 //! lock, a leaf, taken only if somebody waits. Must not know batches or partitions, nor `buffer.memory`.
 
 use std::time::{Duration, Instant};
@@ -25,8 +26,10 @@ const AHEAD: usize = 2 << 20;
 const SLACK: usize = 512 << 10;
 /// For how much that is taken one thread goes on, of those that have stopped.
 const STEP: usize = SLACK / 4;
-/// How long a thread stops at most.
+/// How long a thread stops at most, if no other goes on meanwhile.
 const PATIENCE: Duration = Duration::from_millis(5);
+/// And so many times as long if others do: of eight with batches of 1 MB the last goes on after seven batches.
+const TURNS: usize = 4;
 
 /// Brokers whose numbers share a place are paced as one.
 pub(super) struct Pace {
@@ -45,6 +48,8 @@ struct Queue {
     left: AtomicUsize,
     /// Threads that stop.
     waiting: AtomicUsize,
+    /// How often one of them went on because the sender had caught up.
+    gone_on: AtomicUsize,
     lock: Mutex<()>,
     taken: Condvar,
 }
@@ -88,32 +93,40 @@ impl Pace {
         queue.bytes.load(Ordering::Relaxed) > queue.allowed.load(Ordering::Relaxed)
     }
 
-    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most; longer where others stop too and
-    /// have their turns meanwhile. `false`: in vain.
+    /// Stops until the sender has caught up, for [`PATIENCE`] or until `deadline` at most; a few times as long while others
+    /// that have stopped go on, one by one. `false`: in vain.
     pub(super) fn stop(&self, broker: i32, deadline: Instant) -> bool {
         let queue = &self.brokers[place(broker)];
-        let allowed = queue.allowed.load(Ordering::Relaxed);
-        let others = queue.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut turns = 0;
-        let in_vain = loop {
-            let left = queue.left.load(Ordering::Relaxed);
+        let (left, allowed) = (queue.left.load(Ordering::Relaxed), queue.allowed.load(Ordering::Relaxed));
+        queue.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut turns = 1;
+        let goes_on = loop {
+            let gone_on = queue.gone_on.load(Ordering::Relaxed);
             let until = clock::deadline(clock::now(), PATIENCE).min(deadline);
             if queue.wait_until(until) {
-                break None;
+                queue.gone_on.fetch_add(1, Ordering::Relaxed);
+                // Who had to wait for longer is no reason to allow less.
+                if turns == 1 {
+                    queue.come_down();
+                }
+                break true;
             }
-            let progress = queue.left.load(Ordering::Relaxed).wrapping_sub(left);
-            // Each has its turn as the sender gets on.
-            if progress < SLACK || turns >= others || until == deadline {
-                break Some(progress);
+            if queue.is_relaxed() {
+                // Another one allowed more just now.
+                break true;
+            }
+            let others_go_on = queue.gone_on.load(Ordering::Relaxed) != gone_on;
+            if !others_go_on || turns == TURNS || until == deadline {
+                break false;
             }
             turns += 1;
         };
         queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        match in_vain {
-            None => queue.come_down(),
-            Some(progress) => queue.allow_more(progress, allowed, self.total),
+        if !goes_on {
+            let progress = queue.left.load(Ordering::Relaxed).wrapping_sub(left);
+            queue.allow_more(progress, allowed, self.total);
         }
-        in_vain.is_none()
+        goes_on
     }
 }
 
@@ -124,12 +137,13 @@ impl Queue {
             allowed: AtomicUsize::new(AHEAD),
             left: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            gone_on: AtomicUsize::new(0),
             lock: Mutex::new(()),
             taken: Condvar::new(),
         }
     }
 
-    /// Whether it is relaxed at last.
+    /// Whether it was relaxed by then.
     fn wait_until(&self, until: Instant) -> bool {
         let mut lock = self.lock.lock();
         let mut late = false;
@@ -145,7 +159,7 @@ impl Queue {
             // Of what was allowed when it stopped: threads that stop together allow more once.
             2 * allowed
         } else {
-            // It is a part of what stands there that is not taken.
+            // It is a part of what stands there that is not taken, or there are many threads.
             self.bytes.load(Ordering::Relaxed) + 2 * SLACK
         };
         self.allowed.fetch_max(more.min(total), Ordering::Relaxed);

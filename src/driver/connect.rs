@@ -231,7 +231,8 @@ impl Task {
         };
         let left = || match deadline.saturating_duration_since(clock::now()) {
             Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            left => Ok(left),
+            // Sockets count microseconds, and 0 of them means without end.
+            left => Ok(left.max(Duration::from_micros(1))),
         };
         left().and_then(|t| socket.set_write_timeout(Some(t))).map_err(failed)?;
         socket.write_all(request).map_err(failed)?;

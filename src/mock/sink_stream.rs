@@ -50,6 +50,9 @@ pub(super) struct Lane {
     /// The sink's generation that `last` is of.
     generation: u64,
     burst: Tally,
+    /// A unit was cut off: to be tried again with so many bytes, or all of its frame, so that reading a long one is no
+    /// more than twice the work.
+    again_at: usize,
 }
 
 /// How far a request is read.
@@ -144,11 +147,15 @@ impl Lane {
     /// The request at the front, if it is one for the sink and there as far as needed. Else nothing is consumed.
     fn begin(&mut self, sink: &Sink, inbox: &mut Inbox) -> io::Result<Option<Walk>> {
         let Some((len, received)) = inbox.front()? else { return Ok(None) };
-        if sink.verifies() && received.len() < len {
+        if received.len() < len && (sink.verifies() || received.len() < self.again_at) {
             return Ok(None);
         }
         let mut r = Reader::new(received);
-        let Ok(Some((head, topics))) = read_head(&mut r, len) else { return Ok(None) };
+        let Ok(Some((head, topics))) = read_head(&mut r, len) else {
+            self.again_at = 2 * received.len();
+            return Ok(None);
+        };
+        self.again_at = 0;
         let generation = sink.generation();
         if self.generation != generation {
             (self.generation, self.last) = (generation, None);
@@ -186,17 +193,26 @@ impl Lane {
             }
             let received = inbox.bytes();
             let received = received.get(..walk.left).unwrap_or(received);
+            let all = received.len() == walk.left;
+            if !all && received.len() < self.again_at {
+                break;
+            }
             let mut r = Reader::new(received);
             match self.unit(sink, state, walk, &mut r) {
                 Ok(unread) => {
                     let used = r.position() + unread;
                     walk.left -= used;
                     inbox.consume(used);
+                    self.again_at = 0;
                 }
-                Err(Unfit::Cut) if received.len() < walk.left => break,
+                Err(Unfit::Cut) if !all => {
+                    self.again_at = 2 * received.len();
+                    break;
+                }
                 Err(_) => {
                     // A client is not hung up on while it still writes: it might lose the answers before.
                     walk.stage = Stage::Lost;
+                    self.again_at = 0;
                     inbox.consume(std::mem::take(&mut walk.left));
                 }
             }
