@@ -6,9 +6,13 @@ use kafka_producer::protocol::messages::create_topics::CreatableTopic;
 use kafka_producer::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_producer::protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest};
 use std::io;
+use std::time::Duration;
 
 /// The timestamp that asks for a partition's end.
 const END: i64 = -1;
+/// A new topic's leaders are at work within moments.
+const TRIES: usize = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -45,9 +49,14 @@ fn create(connection: &mut Connection, topic: &str, partitions: i32) -> io::Resu
             return Err(io::Error::other(format!("{:?} {:?}", result.error_code, result.error_message)));
         }
     }
-    // The topic exists when its leaders are at work, not before.
-    connection.metadata(topic)?;
-    Ok(())
+    // The metadata names leaders before they are at work.
+    for _ in 0..TRIES {
+        if count(connection, topic).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    count(connection, topic).map(drop)
 }
 
 /// The sum of all partitions' ends; everything is on one broker.
@@ -61,6 +70,12 @@ fn count(connection: &mut Connection, topic: &str) -> io::Result<i64> {
     let asked = ListOffsetsTopic { name: topic.to_owned(), partitions: partitions.collect() };
     let request = ListOffsetsRequest { replica_id: -1, topics: vec![asked], ..Default::default() };
     let response = connection.ask(4, &request)?;
-    let ends = response.topics.iter().flat_map(|t| &t.partitions).map(|p| p.offset);
-    Ok(ends.sum())
+    let mut sum = 0;
+    for partition in response.topics.iter().flat_map(|t| &t.partitions) {
+        if partition.error_code != ErrorCode::NONE {
+            return Err(io::Error::other(format!("{:?}", partition.error_code)));
+        }
+        sum += partition.offset;
+    }
+    Ok(sum)
 }
