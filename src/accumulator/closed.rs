@@ -47,6 +47,17 @@ pub(super) enum Taken {
     Sealed(Batch),
 }
 
+impl Slot {
+    /// Unless a thread compresses it.
+    fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Closed(batch) => Some(batch.get()),
+            Self::Sealed(batch) => Some(batch),
+            Self::Sealing(_) => None,
+        }
+    }
+}
+
 impl ClosedBatches {
     /// Behind all others; how many there are now.
     pub(super) fn push(&mut self, batch: ClosedBatch, pool: &MemoryPool) -> usize {
@@ -75,11 +86,7 @@ impl ClosedBatches {
         linger: Duration,
         pressing: impl Fn(&BatchCompletion, u64) -> bool,
     ) -> Option<Instant> {
-        let batch = match self.slots.front()? {
-            Slot::Closed(batch) => batch.get(),
-            Slot::Sealed(batch) => batch,
-            Slot::Sealing(_) => return None,
-        };
+        let batch = self.slots.front()?.batch()?;
         let until = crate::clock::deadline(batch.created, linger);
         let wait = self.slots.len() == 1 && until > now && !pressing(&batch.completion, batch.generation);
         wait.then_some(until)
@@ -92,22 +99,18 @@ impl ClosedBatches {
     }
 
     pub(super) fn take_front(&mut self, pool: &MemoryPool) -> Taken {
-        let left = |batch: &Batch| pool.pace.left(batch.body.leader(), batch.raw_len);
         if self.held {
             return Taken::NotYet;
         }
-        match self.slots.pop_front() {
-            None => Taken::Empty,
-            Some(Slot::Closed(batch)) => {
-                left(batch.get());
-                Taken::Raw(batch)
-            }
-            Some(Slot::Sealed(batch)) => {
-                left(&batch);
-                Taken::Sealed(batch)
-            }
-            Some(sealing @ Slot::Sealing(_)) => {
-                self.slots.push_front(sealing);
+        let Some(slot) = self.slots.pop_front() else { return Taken::Empty };
+        if let Some(batch) = slot.batch() {
+            pool.pace.left(batch.body.leader(), batch.raw_len);
+        }
+        match slot {
+            Slot::Closed(batch) => Taken::Raw(batch),
+            Slot::Sealed(batch) => Taken::Sealed(batch),
+            Slot::Sealing(_) => {
+                self.slots.push_front(slot);
                 Taken::NotYet
             }
         }

@@ -5,13 +5,12 @@
 //! wait, it is in nobody's way. Whether it has the lock of `intake` can be seen, as nearly as it matters. Must not know brokers
 //! beyond the leader's number.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::{Batch, ClosedBatch};
 use super::closed::{ClosedBatches, Taken};
 use super::intake::Intake;
 use super::memory::{MemoryPool, NO_LEADER};
-use crate::delivery::BatchCompletion;
 use crate::metrics::TopicCounters;
 use crate::record::TopicPartition;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -78,19 +77,14 @@ impl PartitionEntry {
         }
     }
 
-    /// Sender: what the front allows, given `linger` and whether a batch must go out.
-    pub(super) fn peek(
-        &self,
-        now: Instant,
-        linger: Duration,
-        pressing: impl Fn(&BatchCompletion, u64) -> bool,
-    ) -> Peek {
+    /// Sender: what the front allows; where that is the open batch, what it does.
+    pub(super) fn peek(&self, open: impl FnOnce(&Intake) -> Peek) -> Peek {
         let closed = self.closed.lock().peek();
         closed.unwrap_or_else(|| {
             self.look(|intake| {
                 // It may have been closed since.
                 let closed = self.closed.lock().peek();
-                closed.unwrap_or_else(|| intake.peek(now, linger, pressing))
+                closed.unwrap_or_else(|| open(intake))
             })
         })
     }

@@ -306,8 +306,11 @@ impl MemoryPool {
 
     /// A request bigger than the share itself is met once its leader holds nothing, or it would wait for ever.
     fn over_share(&self, state: &State, leader: i32, bytes: usize) -> bool {
-        let held = || state.held.get(&leader).copied().unwrap_or(0);
-        state.several_leaders && matches!(held(), held if held > 0 && held + bytes > self.share)
+        if !state.several_leaders {
+            return false;
+        }
+        let held = state.held.get(&leader).copied().unwrap_or(0);
+        held > 0 && held + bytes > self.share
     }
 
     fn lend(&self, state: &mut State, leader: i32, ask: Ask, into: &mut Vec<Chunk>) {

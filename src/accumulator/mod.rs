@@ -2,8 +2,8 @@
 //!
 //! Shared by application threads, which append, and the sender, which takes; owns the topics table, the partitions'
 //! queues, `buffer.memory` and the list of unfinished batches. Locks: topics map, then where one partition's records enter,
-//! then what of it is closed, is the only nesting; the others are leaves. Nothing waits, takes memory, compresses or calls user code under a lock. Must
-//! not know connections, sequences or retries.
+//! then what of it is closed, is the only nesting; the others are leaves. Nothing waits, takes memory, compresses or
+//! calls user code under a lock. Must not know connections, sequences or retries.
 
 use std::time::{Duration, Instant};
 
@@ -329,7 +329,7 @@ impl RecordAccumulator {
     /// What the front of this partition's queue allows.
     pub(crate) fn peek(&self, entry: &PartitionEntry, now: Instant) -> Peek {
         let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
-        entry.peek(now, self.settings.linger, pressing)
+        entry.peek(|intake| intake.peek(now, self.settings.linger, pressing))
     }
 
     /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,

@@ -8,9 +8,11 @@
 //! short all the same a little more than stands there. A broker that is faster than that sets the pace.
 //!
 //! A broker's queue stops only who has a record for that broker, so a thread that writes to several is late for the others
-//! by some milliseconds for each doubling, and then no more. Threads that stop beside others, which the sender lets go on one by
-//! one, wait for their turn up to [`TURNS`] times as long, or the last of them would allow itself more each time. Application threads wait here, the sender counts down; one
-//! lock, a leaf, taken only if somebody waits. Must not know batches or partitions, nor `buffer.memory`.
+//! by some milliseconds for each doubling, and then no more. Threads that stop beside others, which the sender lets go on
+//! one by one, wait for their turn up to [`TURNS`] times as long, or the last of them would allow itself more each time.
+//!
+//! Application threads wait here, the sender counts down; one lock, a leaf, taken only if somebody waits. Must not know
+//! batches or partitions, nor `buffer.memory`.
 
 use std::time::{Duration, Instant};
 

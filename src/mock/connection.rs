@@ -190,9 +190,6 @@ impl Connection {
     /// Handles what has arrived, then sends the answers that are due with one write.
     fn handle_all(&mut self) -> io::Result<Next> {
         let handled = self.handle_each(clock::now());
-        if let Some(lane) = &mut self.lane {
-            lane.settle(self.shared.sink.as_ref());
-        }
         self.shared.notify();
         self.flush()?;
         handled

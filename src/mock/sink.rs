@@ -24,7 +24,7 @@ pub(super) struct Sink {
     counters: Counters,
 }
 
-/// How much has gone down, as atomics that connections add to once per burst.
+/// How much has gone down, as atomics that connections add to once per request.
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
@@ -35,7 +35,7 @@ struct Counters {
     refused: AtomicU64,
 }
 
-/// Counts of one burst, or of the whole.
+/// Counts of one request, or of the whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) requests: u64,
@@ -84,14 +84,14 @@ impl Sink {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn count(&self, burst: &Tally) {
+    pub(super) fn count(&self, request: &Tally) {
         let c = &self.counters;
-        c.requests.fetch_add(burst.requests, Ordering::Relaxed);
-        c.batches.fetch_add(burst.batches, Ordering::Relaxed);
-        c.compressed.fetch_add(burst.compressed, Ordering::Relaxed);
-        c.records.fetch_add(burst.records, Ordering::Relaxed);
-        c.bytes.fetch_add(burst.bytes, Ordering::Relaxed);
-        c.refused.fetch_add(burst.refused, Ordering::Relaxed);
+        c.requests.fetch_add(request.requests, Ordering::Relaxed);
+        c.batches.fetch_add(request.batches, Ordering::Relaxed);
+        c.compressed.fetch_add(request.compressed, Ordering::Relaxed);
+        c.records.fetch_add(request.records, Ordering::Relaxed);
+        c.bytes.fetch_add(request.bytes, Ordering::Relaxed);
+        c.refused.fetch_add(request.refused, Ordering::Relaxed);
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -176,16 +176,5 @@ impl SinkPartition {
     /// Takes so many records without a look at them; their first offset.
     pub(super) fn swallow(&self, records: u32) -> i64 {
         self.end_offset.fetch_add(i64::from(records), Ordering::Relaxed)
-    }
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, more: Self) {
-        self.requests += more.requests;
-        self.batches += more.batches;
-        self.compressed += more.compressed;
-        self.records += more.records;
-        self.bytes += more.bytes;
-        self.refused += more.refused;
     }
 }

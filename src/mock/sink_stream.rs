@@ -10,6 +10,7 @@ use super::inbox::{Inbox, PREFIX};
 use super::sink::{Key, Sink, SinkTopic, Tally};
 use super::state::ClusterState;
 use super::stats::is_compressed;
+use crate::protocol::record::BATCH_HEADER_LEN;
 use crate::protocol::wire::{DecodeError, DecodeErrorKind, FrameStart, Reader, Writer};
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::sync::{Arc, Mutex};
@@ -19,8 +20,7 @@ use std::io;
 const TOPIC_IDS_FROM: i16 = 13;
 const FLEXIBLE_FROM: i16 = 9;
 /// A batch's header ends with the number of its records.
-const BATCH_HEAD: usize = 61;
-const RECORD_COUNT_AT: usize = 57;
+const RECORD_COUNT_AT: usize = BATCH_HEADER_LEN - size_of::<u32>();
 
 /// What came of a look into the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,6 @@ pub(super) struct Lane {
     last: Option<(Key, Arc<SinkTopic>)>,
     /// The sink's generation that `last` is of.
     generation: u64,
-    burst: Tally,
     /// A unit was cut off: to be tried again with so many bytes, or all of its frame, so that reading a long one is no
     /// more than twice the work.
     again_at: usize,
@@ -131,17 +130,10 @@ impl Lane {
         let step = self.go(sink, state, &mut walk, inbox);
         match step {
             Step::Waits => self.walk = Some(walk),
-            Step::Answered => self.finish(&walk, out),
+            Step::Answered => self.finish(sink, &walk, out),
             Step::Nonsense | Step::NotMine => {}
         }
         Ok(step)
-    }
-
-    /// Hands the burst's counts over.
-    pub(super) fn settle(&mut self, sink: Option<&Sink>) {
-        if let Some(sink) = sink {
-            sink.count(&std::mem::take(&mut self.burst));
-        }
     }
 
     /// The request at the front, if it is one for the sink and there as far as needed. Else nothing is consumed.
@@ -297,7 +289,7 @@ impl Lane {
         if len > walk.left - r.position() {
             return Err(Unfit::Nonsense);
         }
-        let batch = r.take(if sink.verifies() { len } else { len.min(BATCH_HEAD) })?;
+        let batch = r.take(if sink.verifies() { len } else { len.min(BATCH_HEADER_LEN) })?;
         let outcome = self.outcome(sink, walk, index, batch);
         if let Ok((_, records)) = outcome {
             walk.tally.batches += 1;
@@ -331,7 +323,7 @@ impl Lane {
         if sink.verifies() {
             return place.judge(batch, walk.head.version);
         }
-        let count = batch.get(RECORD_COUNT_AT..BATCH_HEAD).and_then(|b| b.first_chunk());
+        let count = batch.get(RECORD_COUNT_AT..BATCH_HEADER_LEN).and_then(|b| b.first_chunk());
         let records = count.map(|b| u32::from_be_bytes(*b)).ok_or(ErrorCode::CORRUPT_MESSAGE)?;
         let at = self.writer.total_len() + OFFSET_AT;
         self.claims.push(Claim { topic: Arc::clone(topic), partition, records, at });
@@ -353,7 +345,7 @@ impl Lane {
     }
 
     /// The request has arrived: its batches get their offsets, and they count.
-    fn finish(&mut self, walk: &Walk, out: &mut Vec<u8>) {
+    fn finish(&mut self, sink: &Sink, walk: &Walk, out: &mut Vec<u8>) {
         let (mut answer, splices) = std::mem::take(&mut self.writer).into_parts();
         for claim in self.claims.drain(..) {
             let Some(partition) = claim.topic.partition(claim.partition) else { continue };
@@ -366,7 +358,7 @@ impl Lane {
             out.extend_from_slice(&answer);
         }
         self.writer = Writer::reuse(answer, splices);
-        self.burst += walk.tally;
+        sink.count(&walk.tally);
     }
 }
 

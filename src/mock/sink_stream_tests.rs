@@ -57,7 +57,6 @@ impl Rig {
 
     /// The counts of what has come to its end.
     fn tally(&mut self) -> [u64; 6] {
-        self.lane.settle(Some(&self.sink));
         let t = self.sink.tally();
         [t.requests, t.batches, t.compressed, t.records, t.bytes, t.refused]
     }

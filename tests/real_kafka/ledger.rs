@@ -29,18 +29,22 @@ impl Ledger {
         Self { name: name.to_owned(), committed: BTreeMap::new() }
     }
 
+    /// Whether [`run`](Self::run) aborts transaction `n`.
+    pub(crate) fn aborts(n: u32) -> bool {
+        matches!(n % 6, 1 | 4)
+    }
+
     /// Transaction `n` of `records` records. Each third is aborted, half of those by dropping the guard.
     pub(crate) fn run(&mut self, producer: &Producer, n: u32, records: u32) {
         let transaction = producer.transaction().expect("begun");
         let sent = self.send(&transaction, n, records).expect("it enters");
-        match n % 6 {
-            1 => transaction.abort().expect("aborted"),
-            4 => drop(transaction),
-            _ => {
-                transaction.commit().expect("committed");
-                self.commit(sent);
-            }
+        if !Self::aborts(n) {
+            transaction.commit().expect("committed");
+            self.commit(sent);
+        } else if n % 2 == 1 {
+            transaction.abort().expect("aborted");
         }
+        // The others are dropped.
     }
 
     /// Sends the records of transaction `n`; they are to be handed to [`commit`](Self::commit) once they are committed.
