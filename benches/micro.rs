@@ -15,7 +15,9 @@ use kafka_producer::mock::MockCluster;
 use kafka_producer::protocol::record::{
     BatchAttributes, BatchHeader, Compression, CompressionType, Compressor, ProducerStamp, RecordBody,
 };
-use kafka_producer::{BytesSerializer, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer};
+use kafka_producer::{
+    BytesSerializer, Header, KafkaProducer, ProducerConfig, ProducerRecord, StringSerializer,
+};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -227,6 +229,10 @@ fn append(bench: &Bench, values: &[u8]) {
         });
         timed("key of 11", &|v| {
             producer.send(ProducerRecord::new("t", v).key("user-000123")).unwrap().detach();
+        });
+        timed("two headers", &|v| {
+            let headers = [Header::new("source", b"web"), Header::new("trace", b"0123456789abcdef")];
+            producer.send(ProducerRecord::new("t", v).headers(&headers)).unwrap().detach();
         });
         timed("partition given", &|v| {
             producer.send(ProducerRecord::new("t", v).partition(3)).unwrap().detach();

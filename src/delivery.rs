@@ -66,7 +66,8 @@ impl FieldSize {
 
     #[inline(always)]
     fn of(field: Option<&[u8]>) -> Self {
-        field.map_or(Self::NULL, |bytes| Self(u32::try_from(bytes.len()).unwrap_or(u32::MAX)))
+        // Records are below 2 GiB.
+        field.map_or(Self::NULL, |bytes| Self(bytes.len() as u32))
     }
 
     fn get(self) -> Option<u32> {
@@ -131,6 +132,26 @@ impl DeliveryFuture {
             shared: AtomicBool::new(false),
             facts,
         }
+    }
+
+    /// The place for a handle that will be [made](Self::fill) where it is.
+    #[inline(always)]
+    pub(crate) fn vacant() -> Self {
+        Self {
+            batch: None,
+            ordinal: NonZeroU32::MIN,
+            observed: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
+            facts: RecordFacts { timestamp: 0, key: FieldSize::NULL, value: FieldSize::NULL },
+        }
+    }
+
+    /// Becomes the handle of record `index`.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, batch: &Arc<BatchCompletion>, index: u32, facts: RecordFacts) {
+        debug_assert!(self.batch.is_none());
+        // It was vacant, so there is nothing to drop.
+        std::mem::forget(std::mem::replace(self, Self::new(batch, index, facts)));
     }
 
     #[inline]
@@ -202,6 +223,7 @@ impl DeliveryFuture {
     }
 
     /// Lets go of the record: it is sent all the same. A failure is counted, seen by interceptors and logged.
+    #[inline]
     pub fn detach(self) {}
 
     fn see(&self, batch: &BatchCompletion, index: u32, outcome: &Outcome) -> Result<RecordMetadata, Error> {

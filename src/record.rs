@@ -224,6 +224,15 @@ impl<'a, K: ?Sized, V: ?Sized> ProducerRecord<'a, K, V> {
         (&self.topic, self.key.as_deref(), self.value.as_deref(), &mut self.headers)
     }
 
+    /// Whether there is anything to be freed with it.
+    #[inline(always)]
+    pub(crate) fn owns_anything(&self) -> bool {
+        matches!(self.topic, Cow::Owned(_))
+            || matches!(self.key, Some(Datum::Owned(_)))
+            || matches!(self.value, Some(Datum::Owned(_)))
+            || matches!(self.headers, Headers::List(_))
+    }
+
     /// The same record, owning everything.
     pub fn into_owned(self) -> ProducerRecord<'static, K, V>
     where

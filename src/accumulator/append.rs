@@ -10,7 +10,7 @@ use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
 use super::destination::Target;
 use super::entry::PartitionEntry;
-use super::intake::{Append, Notice, Quick, Route, Supplies};
+use super::intake::{Append, Notice, Route, Supplies};
 use super::memory::{Ask, Bound, Chunk, MemoryPool};
 use super::{RecordAccumulator, TopicLease, closed_error};
 use crate::clock;
@@ -82,7 +82,6 @@ impl RecordAccumulator {
     ///
     /// # Errors
     /// The partition does not exist, memory is exhausted, or the producer is closed; the record did not enter.
-    #[inline(always)]
     pub(crate) fn append<'r, H>(
         &self,
         topic: &TopicLease,
@@ -95,7 +94,8 @@ impl RecordAccumulator {
     where
         H: Iterator<Item = (&'r str, Option<&'r [u8]>)> + Clone,
     {
-        let (mut entry, route) = self.destination(topic, target, false)?;
+        let found = self.destination(topic, target, false);
+        let (mut entry, route) = found.ok_or_else(|| no_partition(topic, target))?;
         let mut intake = match entry.intake.try_lock() {
             Some(intake) => intake,
             None => {
@@ -107,21 +107,11 @@ impl RecordAccumulator {
             drop(intake);
             return Err(shut_error());
         }
-        let supplies = (self.limits, entry.ratio());
-        if let Quick::Done { future, notify, switch } =
-            intake.append_quickly(record, facts, route, supplies, entered)
-        {
-            if notify {
-                let waiting = intake.close_open(&self.pool, &entry.closed);
-                drop(intake);
-                self.announce(entry, Notice::Closed(waiting, None), wait);
-            } else {
-                drop(intake);
-            }
-            if switch {
-                self.leave_sticky(topic, &[]);
-            }
-            return Ok(future);
+        let limits = (self.limits, entry.ratio());
+        let mut handle = DeliveryFuture::vacant();
+        if let Some(quick) = intake.append_here(record, facts, route, limits, entered, &mut handle) {
+            self.entered_quickly(topic, entry, intake, quick, || wait.is_patient());
+            return Ok(handle);
         }
         drop(intake);
         self.append_slowly(topic, target, record, facts, wait, entered)
@@ -145,7 +135,8 @@ impl RecordAccumulator {
         // Leaders whose share of memory is taken; no allocation while there is none.
         let mut crowded: Vec<i32> = Vec::new();
         loop {
-            let (entry, route) = self.destination(topic, target, switched)?;
+            let found = self.destination(topic, target, switched);
+            let (entry, route) = found.ok_or_else(|| no_partition(topic, target))?;
             let leader = entry.leader();
             let may_leave = || route != Route::Fixed && self.has_other_leader(topic, leader, &crowded);
             let went = self.append_to((topic, entry, route), record, facts, wait, entered, may_leave)?;
@@ -210,7 +201,7 @@ impl RecordAccumulator {
                 Append::Done { completion, index, notice, switch } => {
                     // Before a codec's complaint can reach a logger that flushes: a batch that is not used is not waited for.
                     held.release();
-                    self.announce(entry, notice, wait);
+                    self.announce(entry, notice, wait.is_patient());
                     return Ok(Went::In { future: DeliveryFuture::new(&completion, index, facts), switch });
                 }
                 Append::NeedsChunks(chunks) => {
@@ -228,7 +219,7 @@ impl RecordAccumulator {
                 }
                 Append::NeedsBatch { chunks, notice } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
-                    self.announce(entry, notice, Wait::Never);
+                    self.announce(entry, notice, false);
                     let paper = if chunks > 0 { self.batch_overhead } else { 0 };
                     if !self.supply(&mut held, Ask { chunks, paper }, wait, &may_leave)? {
                         return Ok(Went::Crowded);
@@ -239,7 +230,7 @@ impl RecordAccumulator {
                 }
                 Append::Switch(waiting) => {
                     held.release();
-                    self.announce(entry, Notice::Closed(waiting, None), wait);
+                    self.announce(entry, Notice::Closed(waiting, None), wait.is_patient());
                     return Ok(Went::Full);
                 }
                 Append::Closed => return Err(closed_error()),
@@ -249,12 +240,12 @@ impl RecordAccumulator {
 
     /// Whether the transaction in which the `send` began takes no more records. To be asked under the partition's lock.
     #[inline(always)]
-    fn has_ended(&self, topic: &TopicLease) -> bool {
+    pub(super) fn has_ended(&self, topic: &TopicLease) -> bool {
         topic.transaction() != self.transaction()
     }
 
-    /// Tells the sender what happened in a partition, and lends it a hand.
-    fn announce(&self, entry: &Arc<PartitionEntry>, notice: Notice, wait: Wait<'_>) {
+    /// Tells the sender what happened in a partition, and lends it a hand if the caller `helps`.
+    pub(super) fn announce(&self, entry: &Arc<PartitionEntry>, notice: Notice, helps: bool) {
         match notice {
             Notice::Nothing => return,
             Notice::Begun(created) => {
@@ -265,7 +256,9 @@ impl RecordAccumulator {
                 self.signals.closed(entry, waiting, until);
             }
         }
-        self.help_sealing(entry, wait);
+        if helps {
+            self.help_sealing(entry);
+        }
     }
 
     fn fresh(&self, entry: &PartitionEntry, waited: Waited) -> Result<Fresh, Error> {
@@ -352,6 +345,16 @@ impl RecordAccumulator {
             .with_retriable(true);
         wait.explain(error)
     }
+}
+
+#[cold]
+fn no_partition(topic: &TopicLease, target: Target) -> Error {
+    let which = match target {
+        Target::Partition(at) => format!("partition {at} does not exist"),
+        Target::Sticky => "there is no partition to choose".to_owned(),
+    };
+    let known = topic.snapshot().partitions.len();
+    Error::new(ErrorKind::Partitioning, format!("{which}; the topic has {known}"))
 }
 
 #[cold]

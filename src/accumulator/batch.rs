@@ -162,41 +162,34 @@ impl OpenBatch {
         if missing == 0 { Fit::Yes } else { Fit::NeedsChunks(missing) }
     }
 
-    /// Appends a small record that goes into the current chunk with room to spare, as most do: its index and length.
+    /// A small record in its place, if it goes into the current chunk with room to spare, as most do.
     #[inline(always)]
-    pub(super) fn push_small<H>(
-        &mut self,
-        record: &RecordBody<'_, H>,
-        timestamp: i64,
-    ) -> Option<(u32, usize)> {
-        let index = self.count;
-        let small = SmallRecord::new(record, || {
-            self.preamble.of(index, timestamp.wrapping_sub(self.base_timestamp))
-        })?;
-        let len = small.encoded_len();
-        let fits = self.len + len <= self.raw_limit && len + ROOM_BEHIND <= self.chunks.room();
-        if !fits {
-            return None;
-        }
-        small.write(self.chunks.current());
-        self.preamble.advance();
-        Some((self.entered(len, timestamp), len))
-    }
-
-    /// Appends a record that goes into the current chunk: its index and length. Out of line, for the sake of small ones.
-    #[inline(never)]
-    pub(super) fn push_here<'a, H>(
+    pub(super) fn place_small<'a, H>(
         &mut self,
         record: &RecordBody<'a, H>,
         timestamp: i64,
-    ) -> Option<(u32, usize)>
+    ) -> Option<SmallRecord<'a>>
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let placed = self.place(record, timestamp);
-        let len = placed.encoded_len();
-        let fits = matches!(self.fit(len, 0), Fit::Yes);
-        fits.then(|| (self.push(placed, len, timestamp, &mut Vec::new()), len))
+        if !record.is_small() {
+            return None;
+        }
+        let preamble = self.preamble.of(self.count, timestamp.wrapping_sub(self.base_timestamp));
+        let small = SmallRecord::new(record, preamble)?;
+        let len = small.encoded_len();
+        let fits = self.len + len <= self.raw_limit && len + ROOM_BEHIND <= self.chunks.room();
+        fits.then_some(small)
+    }
+
+    /// Appends what [`place_small`](Self::place_small) made; returns its length.
+    #[inline(always)]
+    pub(super) fn push_small(&mut self, small: SmallRecord<'_>, timestamp: i64) -> usize {
+        let len = small.encoded_len();
+        small.write(self.chunks.current());
+        self.preamble.advance();
+        self.entered(len, timestamp);
+        len
     }
 
     fn chunk_size(&self) -> usize {

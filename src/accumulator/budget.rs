@@ -24,8 +24,8 @@ pub(crate) enum Wait<'b> {
 #[derive(Debug)]
 pub(crate) struct Budget {
     max: Duration,
-    deadline: Cell<Option<Instant>>,
-    waited: Cell<Waited>,
+    /// From when the call first has to wait: until when, and what for. Nothing is written here before.
+    spent: Cell<Option<(Instant, Waited)>>,
 }
 
 /// What a call has waited for so far.
@@ -37,24 +37,30 @@ pub(crate) struct Waited {
 
 impl Budget {
     pub(crate) fn new(max: Duration) -> Self {
-        Self { max, deadline: Cell::new(None), waited: Cell::default() }
+        Self { max, spent: Cell::new(None) }
     }
 
-    fn deadline(&self) -> Instant {
-        let deadline = self.deadline.get().unwrap_or_else(|| clock::deadline(clock::now(), self.max));
-        self.deadline.set(Some(deadline));
-        deadline
+    fn spent(&self) -> (Instant, Waited) {
+        let begin = || (clock::deadline(clock::now(), self.max), Waited::default());
+        let spent = self.spent.get().unwrap_or_else(begin);
+        self.spent.set(Some(spent));
+        spent
     }
 }
 
 impl Wait<'_> {
+    /// Whether the caller may take its time.
+    pub(super) fn is_patient(self) -> bool {
+        !matches!(self, Self::Never)
+    }
+
     /// Until when to wait; `None`: not at all.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Never => None,
             #[cfg(test)]
             Self::Until(deadline) => Some(deadline),
-            Self::Within(budget) => Some(budget.deadline()),
+            Self::Within(budget) => Some(budget.spent().0),
         }
     }
 
@@ -64,15 +70,15 @@ impl Wait<'_> {
             Self::Never => Waited::default(),
             #[cfg(test)]
             Self::Until(_) => Waited::default(),
-            Self::Within(budget) => budget.waited.get(),
+            Self::Within(budget) => budget.spent.get().map_or_else(Waited::default, |(_, waited)| waited),
         }
     }
 
     pub(super) fn note(self, change: impl FnOnce(&mut Waited)) {
         if let Self::Within(budget) = self {
-            let mut waited = budget.waited.get();
+            let (deadline, mut waited) = budget.spent();
             change(&mut waited);
-            budget.waited.set(waited);
+            budget.spent.set(Some((deadline, waited)));
         }
     }
 

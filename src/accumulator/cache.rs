@@ -27,14 +27,24 @@ struct Cached {
     detour: Cell<Option<u32>>,
 }
 
+/// What one thread remembers.
+pub(crate) struct Remembered([Cell<Option<Box<Cached>>>; SLOTS]);
+
 crate::sync::thread_local! {
-    static TOPICS: [Cell<Option<Box<Cached>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
+    static TOPICS: Remembered = const { Remembered([const { Cell::new(None) }; SLOTS]) };
+}
+
+/// Runs `f` with what the calling thread remembers, unless the thread is at its end. A closure that is written where it is
+/// used, in a generic function, has no other user, and then the compiler puts it in line.
+#[inline(always)]
+pub(crate) fn with_remembered<R>(f: impl FnOnce(&Remembered) -> R) -> Option<R> {
+    TOPICS.try_with(f).ok()
 }
 
 /// Lets go of what this thread remembers of a producer. Other threads keep theirs until they end or need the place.
 pub(super) fn forget(producer: u64) {
     let forgotten = TOPICS.try_with(|topics| {
-        topics.each_ref().map(|slot| {
+        topics.0.each_ref().map(|slot| {
             let cached = slot.take();
             let (own, other) = match cached {
                 Some(cached) if cached.producer == producer => (Some(cached), None),
@@ -48,17 +58,17 @@ pub(super) fn forget(producer: u64) {
     drop(forgotten);
 }
 
-/// A topic for the time of one `send`; goes back into the thread's table when dropped. One word, so that it stays in a
-/// register: a wider one is written in pieces and read as a whole, which the processor cannot forward.
-pub(crate) struct TopicLease(Option<Box<Cached>>);
+/// A topic for the time of one `send`, which gives it back to the thread's table in the end. Who does not (user code may
+/// panic) looks it up again. One word, so that it stays in a register: a wider one is written in pieces and read as a
+/// whole, which the processor cannot forward.
+pub(crate) struct TopicLease(Box<Cached>);
 
 impl TopicLease {
-    /// What this thread remembers of the topic, if that is still current.
+    /// What the thread remembers of the topic, if that is still current.
     #[inline(always)]
-    pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
+    pub(crate) fn take(topics: &Remembered, acc: &RecordAccumulator, name: &str) -> Option<Self> {
         let print = Fingerprint::of(name);
-        let slot = print.slot(acc.id);
-        let cached = TOPICS.try_with(|t| t[slot].take()).ok()??;
+        let cached = topics.0[print.slot(acc.id)].take()?;
         let current = cached.producer == acc.id
             && cached.print == print
             && (print.is_whole() || &*cached.entry.name == name)
@@ -67,7 +77,7 @@ impl TopicLease {
             return None;
         }
         cached.entry.mark_used();
-        Some(Self(Some(cached)))
+        Some(Self(cached))
     }
 
     pub(super) fn new(
@@ -79,53 +89,49 @@ impl TopicLease {
         let print = Fingerprint::of(&entry.name);
         let (slot, detour) = (print.slot(acc.id), Cell::new(None));
         let producer = acc.id;
-        Self(Some(Box::new(Cached { producer, print, epoch, entry, snapshot, slot, transaction: 0, detour })))
+        Self(Box::new(Cached { producer, print, epoch, entry, snapshot, slot, transaction: 0, detour }))
+    }
+
+    /// Lets the thread remember the topic.
+    #[inline(always)]
+    pub(crate) fn put(self, topics: &Remembered) {
+        topics.0[self.0.slot % SLOTS].set(Some(self.0));
+    }
+
+    /// The same out of line. While a thread ends its table may be gone; then there is nothing to remember.
+    pub(crate) fn give_back(self) {
+        with_remembered(|topics| self.put(topics));
     }
 
     #[inline]
-    pub(crate) fn entry(&self) -> Option<&Arc<TopicEntry>> {
-        self.0.as_ref().map(|c| &c.entry)
+    pub(crate) fn entry(&self) -> &Arc<TopicEntry> {
+        &self.0.entry
     }
 
     #[inline]
-    pub(crate) fn snapshot(&self) -> Option<&TopicSnapshot> {
-        self.0.as_ref().map(|c| &*c.snapshot)
+    pub(crate) fn snapshot(&self) -> &TopicSnapshot {
+        &self.0.snapshot
     }
 
     /// The transaction in which the `send` began.
     #[inline]
     pub(crate) fn transaction(&self) -> u64 {
-        self.0.as_ref().map_or(0, |c| c.transaction)
+        self.0.transaction
     }
 
     #[inline]
     pub(crate) fn begin_in(&mut self, transaction: u64) {
-        if let Some(cached) = &mut self.0 {
-            cached.transaction = transaction;
-        }
+        self.0.transaction = transaction;
     }
 
     /// Where this thread's records without a key go, unless it is the sticky choice.
     #[inline]
     pub(super) fn detour(&self) -> Option<u32> {
-        self.0.as_ref().and_then(|c| c.detour.get())
+        self.0.detour.get()
     }
 
     pub(super) fn set_detour(&self, partition: Option<u32>) {
-        if let Some(cached) = &self.0 {
-            cached.detour.set(partition);
-        }
-    }
-}
-
-impl Drop for TopicLease {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(cached) = self.0.take() {
-            // While a thread ends its table may be gone; then there is nothing to remember.
-            let slot = cached.slot % SLOTS;
-            let _ = TOPICS.try_with(|t| t[slot].set(Some(cached)));
-        }
+        self.0.detour.set(partition);
     }
 }
 

@@ -7,7 +7,6 @@ use super::entry::PartitionEntry;
 use super::intake::Route;
 use super::memory::NO_LEADER;
 use super::{RecordAccumulator, TopicLease, sticky};
-use crate::error::{Error, ErrorKind};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -23,41 +22,34 @@ pub(crate) enum Target {
 const MORE_BACKLOG: u32 = 2;
 
 impl RecordAccumulator {
-    /// The partition for a record, and how it comes there. `switched`: it has left a sticky choice already.
-    #[inline]
+    /// The partition for a record, if there is one, and how it comes there. `switched`: it has left a sticky choice already.
+    #[inline(always)]
     pub(super) fn destination<'t>(
         &self,
         topic: &'t TopicLease,
         target: Target,
         switched: bool,
-    ) -> Result<(&'t Arc<PartitionEntry>, Route), Error> {
-        let partitions = topic.snapshot().map_or(&[][..], |s| &s.partitions);
-        let (at, route) = match target {
-            Target::Partition(at) => (at, Route::Fixed),
+    ) -> Option<(&'t Arc<PartitionEntry>, Route)> {
+        let partitions = &topic.snapshot().partitions;
+        match target {
+            Target::Partition(at) => Some((partitions.get(at)?, Route::Fixed)),
             Target::Sticky => {
-                let shared = || topic.entry().map_or(u32::MAX, |e| e.sticky.load(Ordering::Relaxed));
+                let shared = || topic.entry().sticky.load(Ordering::Relaxed);
                 let sticky = topic.detour().unwrap_or_else(shared) as usize;
-                let at = if sticky < partitions.len() { sticky } else { self.next_sticky(topic, &[]) };
-                (at, if switched { Route::StickyHere } else { Route::Sticky })
+                let entry = match partitions.get(sticky) {
+                    Some(entry) => entry,
+                    None => partitions.get(self.next_sticky(topic, &[]))?,
+                };
+                Some((entry, if switched { Route::StickyHere } else { Route::Sticky }))
             }
-        };
-        match partitions.get(at) {
-            Some(entry) => Ok((entry, route)),
-            None => Err(Error::new(
-                ErrorKind::Partitioning,
-                format!("partition {at} does not exist; the topic has {}", partitions.len()),
-            )),
         }
     }
 
     /// Whether a record that may go anywhere could leave a crowded leader's partition for another leader's.
     pub(super) fn has_other_leader(&self, topic: &TopicLease, leader: i32, crowded: &[i32]) -> bool {
         // Shares apply only then; and the list is walked only for a record that found no memory.
-        self.pool.shares_apply()
-            && topic.snapshot().is_some_and(|s| {
-                let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
-                s.partitions.iter().any(|p| elsewhere(p.leader()))
-            })
+        let elsewhere = |l: i32| l != NO_LEADER && l != leader && !crowded.contains(&l);
+        self.pool.shares_apply() && topic.snapshot().partitions.iter().any(|p| elsewhere(p.leader()))
     }
 
     /// Records without a key leave the partition where they are now. A thread that was elsewhere on its own returns to the
@@ -74,7 +66,7 @@ impl RecordAccumulator {
     /// Moves the topic's sticky choice on, not to a partition of a crowded leader unless there is no other. Threads that do
     /// so at once choose one after the other; the last stays.
     fn next_sticky(&self, topic: &TopicLease, crowded: &[i32]) -> usize {
-        let (Some(entry), Some(snapshot)) = (topic.entry(), topic.snapshot()) else { return 0 };
+        let (entry, snapshot) = (topic.entry(), topic.snapshot());
         let choice = self.choose_sticky(topic, |p| !crowded.contains(&p.leader()));
         let any = || sticky::any(snapshot.partitions.len(), entry.spread.next(false));
         let at = choice.or_else(any).unwrap_or(0);
@@ -84,7 +76,7 @@ impl RecordAccumulator {
 
     /// Among the partitions that are `open` and whose brokers take something.
     fn choose_sticky(&self, topic: &TopicLease, open: impl Fn(&PartitionEntry) -> bool) -> Option<usize> {
-        let (entry, snapshot) = (topic.entry()?, topic.snapshot()?);
+        let (entry, snapshot) = (topic.entry(), topic.snapshot());
         let stalled = self.stalled.read();
         let takes = |l: i32| l != NO_LEADER && !stalled.contains(&l);
         let queue_len = |at: usize| {
@@ -112,7 +104,7 @@ impl RecordAccumulator {
         let most = if self.settings.adaptive { taken.backlog() + MORE_BACKLOG } else { u32::MAX };
         let serves = |p: &PartitionEntry| p.id != taken.id && p.backlog() <= most;
         let at = self.choose_sticky(topic, serves);
-        let other = at.and_then(|at| Some((at, topic.snapshot()?.partitions.get(at)?)));
+        let other = at.and_then(|at| Some((at, topic.snapshot().partitions.get(at)?)));
         // Queues may have grown since.
         match other.filter(|(_, p)| serves(p)) {
             Some((at, other)) => {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::RecordAccumulator;
 use super::batch::Batch;
-use super::budget::Wait;
 use super::entry::PartitionEntry;
 use crate::clock;
 use crate::sync::Arc;
@@ -18,8 +17,8 @@ const TIME_TO_HELP: Duration = Duration::from_secs(1);
 impl RecordAccumulator {
     /// Compresses a batch here if a codec is set, the sender has more than one to do, and a core is free.
     #[inline]
-    pub(super) fn help_sealing(&self, entry: &Arc<PartitionEntry>, wait: Wait<'_>) {
-        if !self.sealer.compresses() || matches!(wait, Wait::Never) || entry.closed.lock().unsealed() < 2 {
+    pub(super) fn help_sealing(&self, entry: &Arc<PartitionEntry>) {
+        if !self.sealer.compresses() || entry.closed.lock().unsealed() < 2 {
             return;
         }
         self.seal_one(entry, |_| true);

@@ -86,17 +86,12 @@ pub(super) struct Supplies<'s> {
     pub(super) full: &'s Mutex<ClosedBatches>,
 }
 
-/// What became of an attempt to append without any supplies.
-pub(super) enum Quick {
-    Done {
-        future: DeliveryFuture,
-        /// The batch is full and closed now: the sender should look.
-        notify: bool,
-        /// Records without a key should go elsewhere from now on.
-        switch: bool,
-    },
-    /// Not so simple: [`Intake::try_append`] knows more.
-    No,
+/// What is to be done after a record has entered without any supplies.
+pub(super) struct Quick {
+    /// The batch is full: it is to be closed before the lock is let go of.
+    pub(super) full: bool,
+    /// Records without a key should go elsewhere from now on.
+    pub(super) switch: bool,
 }
 
 impl Intake {
@@ -104,38 +99,73 @@ impl Intake {
         Self { closed, ..Self::default() }
     }
 
-    /// The usual case, with as little as it takes: there is a batch, and the record is small and fits into its current chunk.
+    /// The usual case, with as little as it takes: there is a batch, and the record is small and fits into its current
+    /// chunk. Makes its `handle`, before the record is written: see `short_cut`. `None`: not so simple, and nothing was done.
     #[inline(always)]
-    pub(super) fn append_quickly<'a, H>(
+    pub(super) fn append_small<'a, H>(
         &mut self,
         record: &RecordBody<'a, H>,
         facts: RecordFacts,
         route: Route,
-        (limits, ratio): (SizeLimits, f32),
+        limits: (SizeLimits, f32),
         entered: &mut impl FnMut(Place<'_>),
-    ) -> Quick
+        handle: &mut DeliveryFuture,
+    ) -> Option<Quick>
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
-        let (false, Some(open)) = (self.closed, &mut self.open) else { return Quick::No };
-        if open.owes() {
-            return Quick::No;
-        }
-        let pushed = open.push_small(record, facts.timestamp);
-        let Some((index, len)) = pushed.or_else(|| open.push_here(record, facts.timestamp)) else {
-            return Quick::No;
-        };
+        let open = self.takes_records()?;
+        let small = open.place_small(record, facts.timestamp)?;
+        let index = open.count();
+        handle.fill(open.completion(), index, facts);
+        let len = open.push_small(small, facts.timestamp);
         entered(Place::new(open.completion(), index, facts));
-        let future = DeliveryFuture::new(open.completion(), index, facts);
-        let notify = open.is_full();
-        let switch = route != Route::Fixed && self.wears_out(len, limits, ratio, notify);
-        Quick::Done { future, notify, switch }
+        let full = open.is_full();
+        let switch = route != Route::Fixed && self.wears_out(len, limits, full);
+        Some(Quick { full, switch })
+    }
+
+    /// The same of a record of any size and with any headers. `None`: it takes more, and
+    /// [`try_append`](Self::try_append) knows what.
+    #[inline(always)]
+    pub(super) fn append_here<'a, H>(
+        &mut self,
+        record: &RecordBody<'a, H>,
+        facts: RecordFacts,
+        route: Route,
+        limits: (SizeLimits, f32),
+        entered: &mut impl FnMut(Place<'_>),
+        handle: &mut DeliveryFuture,
+    ) -> Option<Quick>
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        let open = self.takes_records()?;
+        let placed = open.place(record, facts.timestamp);
+        let len = placed.encoded_len();
+        if !matches!(open.fit(len, 0), Fit::Yes) {
+            return None;
+        }
+        let index = open.count();
+        handle.fill(open.completion(), index, facts);
+        open.push(placed, len, facts.timestamp, &mut Vec::new());
+        entered(Place::new(open.completion(), index, facts));
+        let full = open.is_full();
+        let switch = route != Route::Fixed && self.wears_out(len, limits, full);
+        Some(Quick { full, switch })
+    }
+
+    /// The open batch, unless callbacks have to be paid for first.
+    #[inline(always)]
+    fn takes_records(&mut self) -> Option<&mut OpenBatch> {
+        let open = if self.closed { None } else { self.open.as_mut() };
+        open.filter(|open| !open.owes())
     }
 
     /// Counts what records without a key bring, and says when they should go elsewhere. Twice the size of a batch, since
     /// a batch that is full counts on its own and one that lingers may stay small.
     #[inline(always)]
-    fn wears_out(&mut self, len: usize, limits: SizeLimits, ratio: f32, full: bool) -> bool {
+    fn wears_out(&mut self, len: usize, (limits, ratio): (SizeLimits, f32), full: bool) -> bool {
         self.sticky_bytes += if ratio >= 1.0 { len } else { scaled(len, ratio) };
         let switch = self.sticky_bytes >= 2 * limits.batch_size || full;
         if switch {
@@ -245,7 +275,7 @@ impl Intake {
             };
             notice = Notice::Closed(waiting, untold);
         }
-        let switch = route != Route::Fixed && self.wears_out(len, s.limits, s.ratio, full);
+        let switch = route != Route::Fixed && self.wears_out(len, (s.limits, s.ratio), full);
         Append::Done { completion, index, notice, switch }
     }
 

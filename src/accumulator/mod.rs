@@ -21,6 +21,7 @@ mod memory;
 mod owner;
 mod pace;
 mod seal;
+mod short_cut;
 mod signals;
 mod sticky;
 mod topics;
@@ -31,7 +32,7 @@ mod tests;
 
 pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use budget::{Budget, Wait};
-pub(crate) use cache::TopicLease;
+pub(crate) use cache::{TopicLease, with_remembered};
 pub(crate) use chunks::Body;
 pub(crate) use destination::Target;
 pub(crate) use entry::{PartitionEntry, Peek};
@@ -203,14 +204,13 @@ impl RecordAccumulator {
     // ---- application threads: topics ------------------------------------
 
     /// The topic for one `send`, if this thread remembers it.
-    #[inline(always)]
     pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
-        TopicLease::remembered(self, name)
+        with_remembered(|topics| TopicLease::take(topics, self, name)).flatten()
     }
 
     /// The topic for one `send`, waiting for its metadata where `wait` allows.
     pub(crate) fn lease(&self, name: &str, wait: Wait<'_>) -> Result<TopicLease, NoTopic> {
-        if let Some(lease) = TopicLease::remembered(self, name) {
+        if let Some(lease) = self.remembered(name) {
             return Ok(lease);
         }
         let (entry, epoch, snapshot) = self.resolve_topic(name, 0, wait)?;

@@ -117,7 +117,10 @@ fn append(
     wait: Wait<'_>,
 ) -> Result<DeliveryFuture, Error> {
     let lease = acc.lease("t", wait).map_err(|_| closed_error())?;
-    acc.append(&lease, target, &RecordBody::without_headers(None, Some(value)), facts(), wait, &mut |_| {})
+    let record = RecordBody::without_headers(None, Some(value));
+    let result = acc.append_either_way(&lease, target, &record, facts(), wait);
+    lease.give_back();
+    result
 }
 
 fn delivered(base: i64) -> Outcome {

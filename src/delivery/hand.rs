@@ -47,11 +47,14 @@ fn slot<'h>(hands: &'h Hands, batch: &BatchCompletion) -> Option<&'h Hand> {
 /// A reference for a handle. May be called under a lock: it reports nothing, and so calls nobody.
 #[inline(always)]
 pub(super) fn reference(batch: &Arc<BatchCompletion>) -> Arc<BatchCompletion> {
-    let kept = HANDS.try_with(|hands| {
+    let lent = HANDS.try_with(|hands| {
         let hand = slot(hands, batch)?;
         if hand.serial.get() == batch.serial() { hand.spare.take() } else { None }
     });
-    kept.ok().flatten().unwrap_or_else(|| batch.clone())
+    match lent {
+        Ok(Some(reference)) => reference,
+        Ok(None) | Err(_) => batch.clone(),
+    }
 }
 
 /// Takes a handle's reference back. `unseen`: nobody looked through the handle of record `index`. Not under a lock: what

@@ -26,10 +26,16 @@ struct State {
 }
 
 impl Status {
+    /// Whether nothing can be sent any more.
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Why nothing can be sent any more, if so.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.failed.load(Ordering::Relaxed) { self.fatal().map_or(Ok(()), Err) } else { Ok(()) }
+        if self.has_failed() { self.fatal().map_or(Ok(()), Err) } else { Ok(()) }
     }
 
     #[cold]

@@ -4,6 +4,7 @@ mod builder;
 mod lifecycle;
 mod road;
 mod settings;
+mod short_cut;
 mod transactions;
 
 pub use builder::KafkaProducerBuilder;
@@ -169,10 +170,32 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     #[inline]
     fn send_within(
         &self,
+        record: ProducerRecord<'_, K, V>,
+        max: Duration,
+        mut entered: impl FnMut(Place<'_>),
+    ) -> Result<DeliveryFuture, Error> {
+        let mut handle = DeliveryFuture::vacant();
+        if self.admit_small(&record, true, &mut entered, &mut handle).is_some() {
+            // Of a record that owns nothing, as most, none of the parts is looked at in turn.
+            if !record.owns_anything() {
+                std::mem::forget(record);
+            }
+            return Ok(handle);
+        }
+        self.send_any(record, max, entered)
+    }
+
+    #[inline(never)]
+    fn send_any(
+        &self,
         mut record: ProducerRecord<'_, K, V>,
         max: Duration,
-        entered: impl FnMut(Place<'_>),
+        mut entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
+        let mut handle = DeliveryFuture::vacant();
+        if self.admit_quickly(&record, true, &mut entered, &mut handle).is_some() {
+            return Ok(handle);
+        }
         let budget = Budget::new(max);
         let wait = if on_own_thread(self.acc.id) { Wait::Never } else { Wait::Within(&budget) };
         self.admit(&mut record, wait, entered)
@@ -185,7 +208,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// [`MetadataTimeout`](crate::ErrorKind::MetadataTimeout) say what it would have waited for. The first record to a
     /// topic asks for its metadata and is refused; [`partitions_for`](Self::partitions_for) asks beforehand.
     pub fn try_send(&self, mut record: ProducerRecord<'_, K, V>) -> Result<DeliveryFuture, Error> {
-        self.admit(&mut record, Wait::Never, |_| {})
+        let mut handle = DeliveryFuture::vacant();
+        match self.admit_quickly(&record, false, &mut |_| {}, &mut handle) {
+            Some(()) => Ok(handle),
+            None => self.admit(&mut record, Wait::Never, |_| {}),
+        }
     }
 
     /// Hands a record over; `done` runs once with its outcome, on the callback thread.

@@ -56,7 +56,6 @@ impl Scratch {
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// The whole road, with interceptors at both ends. `entered` is called once the record has its place, under its
     /// partition's lock. Borrows the record: moving it costs a copy that waits for the caller's stores.
-    #[inline]
     pub(super) fn admit(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
@@ -98,7 +97,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         error
     }
 
-    #[inline(always)]
     fn enter(
         &self,
         record: &mut ProducerRecord<'_, K, V>,
@@ -106,14 +104,13 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         entered: &mut impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         self.status.check()?;
-        let transaction = match &self.transactions {
-            Some(transactions) => transactions.check_send()?,
-            None => 0,
-        };
+        let transaction = self.transactions.as_ref().map(|t| t.check_send()).transpose()?;
         let mut topic = self.topic(record, wait)?;
-        topic.begin_in(transaction);
-        match &self.lent {
-            // The usual case, in line: no code of the user's runs, and nothing is written before the record itself.
+        if let Some(transaction) = transaction {
+            topic.begin_in(transaction);
+        }
+        let result = match &self.lent {
+            // No code of the user's runs, and nothing is written before the record itself.
             Some(lent) => {
                 let serialized = (record.key_ref().map(lent.key), record.value_ref().map(lent.value));
                 let target = match record.partition_ref() {
@@ -123,28 +120,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
                 let rest = (record.topic(), record.headers_ref(), record.timestamp_ref());
                 self.append(rest, &topic, serialized, target, wait, entered)
             }
-            None => self.enter_with_plug_ins(record, &topic, wait, entered),
-        }
-    }
-
-    /// Where serializers write into buffers or are the user's, as a partitioner may be. Out of line, so that it costs the
-    /// usual case no registers.
-    #[inline(never)]
-    fn enter_with_plug_ins(
-        &self,
-        record: &mut ProducerRecord<'_, K, V>,
-        topic: &TopicLease,
-        wait: Wait<'_>,
-        entered: &mut impl FnMut(Place<'_>),
-    ) -> Result<DeliveryFuture, Error> {
-        let mut scratch = Scratch::take();
-        let result = self.serialize_and_append(record, topic, &mut scratch, wait, entered);
-        scratch.put_back();
+            None => {
+                let mut scratch = Scratch::take();
+                let result = self.serialize_and_append(record, &topic, &mut scratch, wait, entered);
+                scratch.put_back();
+                result
+            }
+        };
+        topic.give_back();
         result
     }
 
     /// The record's topic, with at least the partition that the record names.
-    #[inline(always)]
     fn topic(&self, record: &ProducerRecord<'_, K, V>, wait: Wait<'_>) -> Result<TopicLease, Error> {
         if let Some(partition @ ..0) = record.partition_ref() {
             return Err(negative(record.topic(), partition));
@@ -174,11 +161,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         wait: Wait<'_>,
     ) -> Result<TopicLease, Error> {
         let at = usize::try_from(partition).unwrap_or(usize::MAX);
-        let known = lease.snapshot().map_or(0, |s| s.partitions.len());
+        let known = lease.snapshot().partitions.len();
         if at < known {
             return Ok(lease);
         }
-        drop(lease);
+        lease.give_back();
         match self.acc.resolve_topic(name, at, wait) {
             Ok(_) => self.acc.lease(name, wait).map_err(|problem| self.no_topic(name, None, wait, problem)),
             Err(problem) => Err(self.no_topic(name, Some((partition, known)), wait, problem)),
@@ -251,7 +238,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     }
 
     /// The end of the road: the record as bytes, and where it goes.
-    #[inline(always)]
     fn append(
         &self,
         (name, headers, timestamp): (&str, &Headers<'_>, Option<SystemTime>),
@@ -290,10 +276,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
 
     /// Java's default: by the key's bytes, or where records without one go now.
     #[inline(always)]
-    fn by_key(&self, key: Option<&[u8]>, topic: &TopicLease) -> Target {
-        match (key, topic.snapshot()) {
-            (Some(key), Some(snapshot)) if !self.ignore_keys => {
-                let count = i32::try_from(snapshot.partitions.len()).unwrap_or(i32::MAX);
+    pub(super) fn by_key(&self, key: Option<&[u8]>, topic: &TopicLease) -> Target {
+        match key {
+            Some(key) if !self.ignore_keys => {
+                let count = i32::try_from(topic.snapshot().partitions.len()).unwrap_or(i32::MAX);
                 Target::Partition(partition_for_key(key, count) as usize)
             }
             _ => Target::Sticky,
@@ -364,7 +350,7 @@ fn choose<K: ?Sized, V: ?Sized>(
     record: &TypedRecord<'_, K, V>,
     topic: &TopicLease,
 ) -> Result<Target, Error> {
-    let Some(snapshot) = topic.snapshot() else { return Ok(Target::Sticky) };
+    let snapshot = topic.snapshot();
     let count = snapshot.partitions.len();
     let name = record.serialized.topic;
     let choice = partitioner

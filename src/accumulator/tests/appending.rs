@@ -326,6 +326,45 @@ fn who_meets_another_thread_at_the_sticky_choice_goes_elsewhere_until_a_batch_is
 }
 
 #[test]
+fn a_short_cut_that_is_none_leaves_nothing_behind() {
+    let rig = Rig::new(settings(), &[Some(1); 2]);
+    let lease = rig.acc.lease("t", Wait::Never).unwrap();
+    let chunk = rig.acc.pool.chunk_size();
+    let cut = |at: usize, len: usize, headers: &[(&'static str, Option<&'static [u8]>)]| {
+        let (value, mut handle) = (vec![1; len], DeliveryFuture::vacant());
+        let record = RecordBody::new(None, Some(&value), headers.iter().copied());
+        let to = (&lease, Target::Partition(at));
+        let small =
+            rig.acc.append_quickly::<_, true>(to, &record, facts(), || true, &mut |_| {}, &mut handle);
+        let any = small.or_else(|| {
+            rig.acc.append_quickly::<_, false>(to, &record, facts(), || true, &mut |_| {}, &mut handle)
+        });
+        any.map(|()| handle.detach()).is_some()
+    };
+    let refused = |what: &str, cut: bool| {
+        assert!(!cut, "{what}");
+        let held: u64 = rig.partitions.iter().map(|p| p.records()).sum();
+        assert_eq!(held, rig.acc.pending_records(), "{what}");
+        held
+    };
+    assert_eq!(refused("there is no batch", cut(0, 10, &[])), 0);
+    rig.put(10).detach();
+    assert!(cut(0, 10, &[]) && cut(0, 10, &[("h", None)]));
+    assert_eq!(refused("there is no such partition", cut(2, 10, &[])), 3);
+    assert_eq!(refused("it takes another chunk", cut(0, chunk, &[])), 3);
+    let locked = rig.partitions[0].intake.lock();
+    assert!(!cut(0, 10, &[]), "somebody else is at it");
+    drop(locked);
+    rig.acc.let_in(Some(7));
+    assert_eq!(refused("the transaction in which it began has ended", cut(0, 10, &[])), 3);
+    rig.acc.let_in(None);
+    rig.finish();
+    rig.acc.close();
+    assert_eq!(refused("the producer is closed", cut(0, 10, &[])), 0);
+    rig.assert_clean();
+}
+
+#[test]
 fn nobody_makes_way_to_a_broker_that_is_slow_or_takes_nothing() {
     let rig = Rig::new(settings(), &[Some(1), Some(2), None]);
     let entry = rig.acc.topics.each().remove(0);

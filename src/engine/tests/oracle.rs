@@ -79,11 +79,8 @@ impl Ledger {
         let body = RecordBody::new(key.as_deref(), Some(&value), borrowed);
         let result = world.acc.lease(topic, Wait::Never).ok().and_then(|mut lease| {
             lease.begin_in(world.acc.transaction());
-            let target = Target::Partition(partition);
-            world
-                .acc
-                .append(&lease, target, &body, facts(timestamp, value.len()), Wait::Never, &mut |_| {})
-                .ok()
+            let (target, facts) = (Target::Partition(partition), facts(timestamp, value.len()));
+            world.acc.append_either_way(&lease, target, &body, facts, Wait::Never).ok()
         });
         let Some(handle) = result else {
             self.refused.insert(id);

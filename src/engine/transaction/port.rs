@@ -120,9 +120,14 @@ impl TransactionPort {
     /// Whether a record may enter now: a transaction is open and nothing of it failed. Returns the transaction's number.
     #[inline]
     pub(crate) fn check_send(&self) -> Result<u64, Error> {
+        self.open().map_or_else(|| self.refuse_send(), Ok)
+    }
+
+    /// The transaction that is open, if there is one for certain.
+    pub(crate) fn open(&self) -> Option<u64> {
         let transaction = self.acc.transaction();
         let open = self.phase.load(Ordering::Acquire) == State::Open as u8 && transaction != 0;
-        if open { Ok(transaction) } else { self.refuse_send() }
+        open.then_some(transaction)
     }
 
     #[cold]

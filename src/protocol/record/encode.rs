@@ -90,6 +90,14 @@ where
         BATCH_HEADER_LEN + MAX_RECORD_OVERHEAD + self.contents_len
     }
 
+    /// Whether it has no headers and takes less than 8 KiB.
+    #[inline(always)]
+    pub fn is_small(&self) -> bool {
+        // Each of its lengths, doubled as varints have them, is short if that of the whole is.
+        const LIMIT: usize = PackedVarints::SHORT_LIMIT as usize / 2 - Preamble::CAPACITY;
+        self.header_count == 0 && self.contents_len < LIMIT
+    }
+
     /// Fixes the record's place: `offset_delta` is its index in the batch, `timestamp_delta` its distance in
     /// milliseconds from the batch's base timestamp. A record that does not fit there may be placed again elsewhere.
     #[inline]
@@ -148,15 +156,9 @@ pub struct SmallRecord<'a> {
 }
 
 impl<'a> SmallRecord<'a> {
-    /// The record behind what `preamble` makes, if it is small and the preamble not empty.
+    /// The record, which [is small](RecordBody::is_small), behind its preamble, unless that is empty.
     #[inline(always)]
-    pub fn new<H>(record: &RecordBody<'a, H>, preamble: impl FnOnce() -> PackedVarints) -> Option<Self> {
-        // Each of its lengths, doubled as varints have them, is short if that of the whole is.
-        let limit = PackedVarints::SHORT_LIMIT as usize / 2 - Preamble::CAPACITY;
-        if record.header_count > 0 || record.contents_len >= limit {
-            return None;
-        }
-        let preamble = preamble();
+    pub fn new<H>(record: &RecordBody<'a, H>, preamble: PackedVarints) -> Option<Self> {
         let body_len = preamble.len() + record.contents_len;
         let small = Self { key: record.key, value: record.value, preamble, body_len };
         (!preamble.is_empty()).then_some(small)
@@ -246,7 +248,8 @@ mod tests {
         let len = placed.encoded_len();
         placed.clone().write(&mut out);
         assert_eq!(out.len(), len);
-        if let Some(small) = SmallRecord::new(record, || Preamble::new().of(offset as u32, timestamp)) {
+        let preamble = Preamble::new().of(offset as u32, timestamp);
+        if let Some(small) = SmallRecord::new(record, preamble).filter(|_| record.is_small()) {
             let mut bytes = Vec::with_capacity(len + ROOM_BEHIND);
             small.write(&mut bytes);
             assert_eq!(
