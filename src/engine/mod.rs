@@ -136,6 +136,8 @@ pub(crate) struct Engine {
     recycled: Recycled,
     next_idle_check: Option<Instant>,
     last_run: Option<Instant>,
+    /// The last run in which application threads had told of batches.
+    told_at: Option<Instant>,
     /// When somebody last waited for a record.
     hurried_at: Option<Instant>,
 }
@@ -174,6 +176,7 @@ impl Engine {
             recycled: Recycled::default(),
             next_idle_check: None,
             last_run: None,
+            told_at: None,
             hurried_at: None,
             rng,
             settings,
@@ -228,11 +231,14 @@ impl Engine {
         events.into_iter().flatten().filter(|at| self.is_ahead(*at)).min()
     }
 
-    /// Whoever waits for each record begins a batch, which wakes the sender for its linger, and then asks not to linger,
-    /// which wakes it again. If it wakes by itself within that linger, the first time is spared.
+    /// A batch that is begun wakes the sender for its linger, unless it wakes by itself within that. So it does while
+    /// records come: batches that stand behind what cannot be sent yet have no timer, and each would wake it. Whoever
+    /// waits for each record would, besides, wake it a second time, by asking not to linger.
     fn next_look(&self) -> Option<Instant> {
-        let (last, hurried) = (self.last_run?, self.hurried_at?);
-        (last < hurried + ATTENTIVE).then(|| clock::deadline(last, self.acc.linger()))
+        let last = self.last_run?;
+        let told = self.told_at == Some(last);
+        let hurried = self.hurried_at.is_some_and(|at| last < at + ATTENTIVE);
+        (told || hurried).then(|| clock::deadline(last, self.acc.linger()))
     }
 
     /// What was due at the last run was looked at then; it waits for an event, not for time.
@@ -286,6 +292,9 @@ impl Engine {
         }
         for topic in pending.topics.drain(..) {
             self.metadata.want(&topic, now);
+        }
+        if !pending.partitions.is_empty() {
+            self.told_at = Some(now);
         }
         for entry in pending.partitions.drain(..) {
             entry.clear_notified();

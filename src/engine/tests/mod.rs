@@ -21,4 +21,5 @@ mod time;
 mod timings;
 mod transactions;
 mod transactions_ends;
+mod wakeups;
 mod world;

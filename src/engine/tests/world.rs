@@ -20,7 +20,7 @@ use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::protocol::{ApiKey, ErrorCode};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(super) const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -160,6 +160,7 @@ pub(super) struct World {
     next_event: u64,
     wires: HashMap<ConnId, Wire>,
     woken: Arc<AtomicBool>,
+    wakes: Arc<AtomicU64>,
 }
 
 /// Gets the API, the version and the answer; returns what arrives instead.
@@ -177,7 +178,12 @@ impl World {
         let acc = RecordAccumulator::new(setup.acc, Arc::new(Metrics::default()));
         let woken = Arc::new(AtomicBool::new(true));
         let flag = woken.clone();
-        acc.signals.set_waker(Box::new(move || flag.store(true, Ordering::SeqCst)));
+        let wakes = Arc::new(AtomicU64::new(0));
+        let count = wakes.clone();
+        acc.signals.set_waker(Box::new(move || {
+            flag.store(true, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
         Self {
             base,
             now: base,
@@ -197,7 +203,13 @@ impl World {
             next_event: 0,
             wires: HashMap::new(),
             woken,
+            wakes,
         }
+    }
+
+    /// How often the application woke the sender.
+    pub(super) fn wakes(&self) -> u64 {
+        self.wakes.load(Ordering::SeqCst)
     }
 
     pub(super) fn note(&mut self, what: impl FnOnce(&mut Self) -> String) {
