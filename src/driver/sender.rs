@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender as Queue, unbounded};
 
 use super::connect::{Connected, Connector, SocketSettings};
-use super::socket::{Socket, Written};
+use super::socket::Socket;
 use super::status::Status;
 use super::wait::{Readiness, Waker, sleep_time, wait};
 use crate::accumulator::RecordAccumulator;
@@ -84,6 +84,7 @@ pub(crate) fn start(
         waker: waker.clone(),
         close_deadline: None,
         woke: clock::now(),
+        queued: Vec::new(),
         ready: Vec::new(),
     };
     let thread = std::thread::Builder::new()
@@ -128,6 +129,8 @@ struct Sender {
     close_deadline: Option<Instant>,
     /// When it last came back from its sockets.
     woke: Instant,
+    /// Connections that have got frames to write in this turn.
+    queued: Vec<ConnId>,
     ready: Vec<Readiness>,
 }
 
@@ -212,7 +215,7 @@ impl Sender {
                     self.connector.connect(conn, address, setup_timeout, request_timeout);
                 }
                 Action::Send { conn, frame } => {
-                    self.send(conn, frame, now);
+                    self.queue(conn, frame);
                     more = true;
                 }
                 Action::Close { conn } => {
@@ -220,25 +223,32 @@ impl Sender {
                 }
             }
         }
+        let mut queued = std::mem::take(&mut self.queued);
+        for conn in queued.drain(..) {
+            self.write(conn, now);
+        }
+        self.queued = queued;
         more
     }
 
-    fn send(&mut self, conn: ConnId, frame: Frame, now: Instant) {
+    /// It is written with what else there is for that connection.
+    fn queue(&mut self, conn: ConnId, frame: Frame) {
         let Some(socket) = self.sockets.get_mut(&conn) else { return };
-        let written = socket.send(frame);
-        self.wrote(conn, written, now);
+        socket.queue(frame);
+        if self.queued.last() != Some(&conn) {
+            self.queued.push(conn);
+        }
     }
 
-    fn wrote(&mut self, conn: ConnId, written: std::io::Result<Written>, now: Instant) {
-        match written {
-            Ok(Written::All) => {
-                if let Some(frame) = self.sockets.get_mut(&conn).and_then(Socket::take_spent) {
-                    self.engine.recycle(frame);
-                }
-                self.engine.handle_written(conn, now);
-            }
-            Ok(Written::Part) => {}
-            Err(e) => self.lost(conn, e, now),
+    fn write(&mut self, conn: ConnId, now: Instant) {
+        let Some(socket) = self.sockets.get_mut(&conn) else { return };
+        let result = socket.write();
+        while let Some(frame) = socket.take_spent() {
+            self.engine.recycle(frame);
+            self.engine.handle_written(conn, now);
+        }
+        if let Err(e) = result {
+            self.lost(conn, e, now);
         }
     }
 
@@ -291,9 +301,7 @@ impl Sender {
             self.read(conn, now);
         }
         if readiness.writable {
-            if let Some(written) = self.sockets.get_mut(&conn).map(Socket::write) {
-                self.wrote(conn, written, now);
-            }
+            self.write(conn, now);
         }
     }
 

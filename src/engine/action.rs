@@ -41,7 +41,7 @@ pub(crate) enum Action {
         /// For the exchange of versions.
         request_timeout: Duration,
     },
-    /// Write; report by `handle_written` once all of it is in the socket's hands.
+    /// Write, behind what is not written yet; report by `handle_written` once all of it is in the socket's hands.
     Send { conn: ConnId, frame: Frame },
     /// Close; report nothing more of it.
     Close { conn: ConnId },

@@ -10,7 +10,7 @@ use super::action::{Frame, StampedBatch};
 use super::answer::certain;
 use super::lane::Gate;
 use super::metadata::TopicId;
-use super::node::{Link, NodeId, Sent, What};
+use super::node::{Link, Node, NodeId, Sent, What};
 use super::parcel::Parcel;
 use super::transaction::May;
 use crate::accumulator::{Load, Peek};
@@ -24,6 +24,8 @@ use crate::sync::Arc;
 
 /// More is not gained by gathering longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// Requests of small batches go out together until they hold so much: one system call, and one wake-up of the broker.
+const TOGETHER: usize = 128 * 1024;
 /// From this version on a request names topics by id (KIP-516).
 const BY_ID: i16 = 13;
 
@@ -44,21 +46,29 @@ impl Engine {
     }
 
     fn drain_node(&mut self, id: NodeId, now: Instant) {
-        let max = self.settings.max_in_flight;
-        let has_room = |engine: &mut Self| {
-            let node = engine.nodes.get_mut(&id);
-            node.and_then(|n| n.connection()).is_some_and(|c| c.has_room(max, now))
-        };
         if self.settings.idempotent && self.identities.current().is_none() {
             return;
         }
-        while has_room(self) && !self.gathers(id, now) {
+        let mut together = 0;
+        while self.takes_more(id, together, now) && !self.gathers(id, now) {
             let parcels = self.collect(id, now);
             if parcels.is_empty() {
                 return self.recycled.keep_parcels(parcels);
             }
+            together += parcels.iter().map(|sent| sent.parcel.batch.wire_len()).sum::<usize>();
             self.send_produce(id, parcels, now);
         }
+    }
+
+    /// Whether a broker can be sent one more request now, behind some that hold `together` bytes of batches. What the
+    /// socket does not take at once is not added to: it would only count as under way.
+    fn takes_more(&self, id: NodeId, together: usize, now: Instant) -> bool {
+        let max = self.settings.max_in_flight;
+        let connection = self.nodes.get(&id).and_then(Node::up);
+        connection.is_some_and(|c| match together {
+            0 => c.has_room(max, now),
+            _ => together < TOGETHER && c.may_follow(max, now),
+        })
     }
 
     /// Whether what this broker could be sent should wait for more to share its request: while an answer is due from it,

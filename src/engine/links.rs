@@ -81,17 +81,17 @@ impl Engine {
         self.connection_lost(conn, error, now);
     }
 
-    /// All of the last frame is in the socket's hands.
+    /// All of one more frame is in the socket's hands; they get there in order.
     pub(crate) fn handle_written(&mut self, conn: ConnId, now: Instant) {
         let Some(node) = self.conns.get(&conn).copied() else { return };
         let Some(connection) = self.connection_by_id(conn) else { return };
-        connection.writing = false;
+        let number = connection.written;
+        connection.written += 1;
         connection.last_used = now;
         let unanswered = |r: &InFlight| matches!(r.what, What::Produce { answered: false, .. });
-        if connection.in_flight.back().is_some_and(unanswered) {
-            if let Some(request) = connection.in_flight.pop_back() {
-                self.unanswered_written(node, request, now);
-            }
+        let at = connection.in_flight.iter().position(|r| r.number == number && unanswered(r));
+        if let Some(request) = at.and_then(|at| connection.in_flight.remove(at)) {
+            self.unanswered_written(node, request, now);
         }
     }
 
@@ -209,7 +209,7 @@ impl Engine {
                     self.connection_lost(conn, Error::new(ErrorKind::Connection, message), now);
                     self.actions.push_back(Action::Close { conn });
                 } else if connection.in_flight.is_empty()
-                    && !connection.writing
+                    && !connection.is_writing()
                     && (idle || node.retired || connection.outdated)
                 {
                     node.link = Link::Idle;
@@ -418,14 +418,16 @@ impl Engine {
         // A broker that asked for silence may keep its answer back as long.
         let from = connection.throttled_until.map_or(now, |until| until.max(now));
         let deadline = from + timeout;
-        connection.writing = true;
+        let number = connection.launched;
+        connection.launched += 1;
         connection.last_used = now;
         if matches!(what, What::Produce { .. }) {
             connection.last_produce = Some(now);
         }
         let conn = connection.id;
         let bytes = frame.len();
-        connection.in_flight.push_back(InFlight { correlation, version, deadline, sent: now, bytes, what });
+        let request = InFlight { number, correlation, version, deadline, sent: now, bytes, what };
+        connection.in_flight.push_back(request);
         self.acc.metrics.request_sent(node, bytes, now);
         self.actions.push_back(Action::Send { conn, frame });
     }

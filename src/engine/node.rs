@@ -46,8 +46,10 @@ pub(crate) struct Connection {
     pub(crate) id: ConnId,
     pub(crate) versions: Versions,
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// The last request is not all in the socket's hands.
-    pub(crate) writing: bool,
+    /// Requests handed to the driver, ever.
+    pub(crate) launched: u64,
+    /// Those of them that are all in the socket's hands: the first so many.
+    pub(crate) written: u64,
     /// The broker has another address by now: it is sent nothing more, and goes when nothing is in flight.
     pub(crate) outdated: bool,
     pub(crate) next_correlation: i32,
@@ -118,6 +120,8 @@ impl Versions {
 
 #[derive(Debug)]
 pub(crate) struct InFlight {
+    /// How many were handed to the driver before it.
+    pub(crate) number: u64,
     pub(crate) correlation: i32,
     pub(crate) version: i16,
     pub(crate) deadline: Instant,
@@ -207,7 +211,8 @@ impl Connection {
             id,
             versions,
             in_flight: VecDeque::new(),
-            writing: false,
+            launched: 0,
+            written: 0,
             outdated: false,
             next_correlation: 0,
             last_used: now,
@@ -220,10 +225,19 @@ impl Connection {
         }
     }
 
+    /// Whether a request is not all in the socket's hands.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.written < self.launched
+    }
+
     /// Whether one more request may go out now.
     pub(crate) fn has_room(&self, max_in_flight: usize, now: Instant) -> bool {
-        !self.writing
-            && !self.outdated
+        !self.is_writing() && self.may_follow(max_in_flight, now)
+    }
+
+    /// Whether one more request may go out behind those that are handed to the driver now.
+    pub(crate) fn may_follow(&self, max_in_flight: usize, now: Instant) -> bool {
+        !self.outdated
             && self.in_flight.len() < max_in_flight
             && self.throttled_until.is_none_or(|until| until <= now)
     }

@@ -227,3 +227,28 @@ fn records_that_may_go_anywhere_pass_a_stalled_broker_by() {
     assert_eq!(cluster.record_count("t"), 3 + 2000);
     no_violations(&cluster);
 }
+
+/// Requests that wait together for a broker that reads nothing, with a socket that takes a few of their bytes at a time.
+#[test]
+fn requests_that_did_not_fit_into_the_socket_go_on_where_they_stopped() {
+    let cluster = MockCluster::builder().brokers(1).topic("t", 3).start().unwrap();
+    let config = fast(&cluster).batch_size(4096).linger(ms(1)).request_timeout(FAR).delivery_timeout(FAR * 2);
+    let producer = open(config.send_buffer(Some(4096)));
+    greet(&producer);
+    cluster.pause_broker(1).unwrap();
+    let value = |n: u32| n.to_be_bytes().repeat(250);
+    let send = |n: u32| {
+        let partition = i32::try_from(n % 3).unwrap();
+        producer.send(ProducerRecord::new("t", &value(n)).partition(partition)).unwrap()
+    };
+    let handles: Vec<_> = (0..6000).map(send).collect();
+    cluster.resume_broker(1).unwrap();
+    all_delivered(&handles);
+    for partition in 0..3 {
+        let stored = cluster.records("t", partition);
+        let stored: Vec<_> = stored.iter().skip(1).filter_map(|r| r.value.clone()).collect();
+        let sent: Vec<_> = (0..6000).filter(|n| n % 3 == partition as u32).map(value).collect();
+        assert!(stored == sent, "partition {partition}: as they were sent, each once");
+    }
+    no_violations(&cluster);
+}

@@ -19,6 +19,7 @@ mod sim;
 mod splits;
 mod time;
 mod timings;
+mod together;
 mod transactions;
 mod transactions_ends;
 mod wakeups;

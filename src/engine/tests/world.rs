@@ -133,6 +133,7 @@ struct Wire {
     lost: bool,
     /// The broker reads no more.
     deaf: bool,
+    to_socket: Instant,
     to_broker: Instant,
     to_client: Instant,
 }
@@ -323,7 +324,10 @@ impl World {
                 self.note(|_| {
                     format!("{conn:?} send {} bytes, {} batches", frame.len(), frame.batches.len())
                 });
-                self.at(self.now + wait, Event::Written(conn, frame));
+                let Some(wire) = self.wires.get_mut(&conn) else { return };
+                let at = (self.now + wait).max(wire.to_socket);
+                wire.to_socket = at;
+                self.at(at, Event::Written(conn, frame));
             }
             Action::Close { conn } => {
                 self.note(|_| format!("{conn:?} close"));
@@ -339,8 +343,9 @@ impl World {
     fn connect(&mut self, conn: ConnId, address: &Address, setup_timeout: Duration) {
         let node = i32::from(address.port) - i32::from(FIRST_PORT) + 1;
         self.note(|_| format!("{conn:?} connect to {node}"));
-        let wire =
-            Wire { node, open: true, lost: false, deaf: false, to_broker: self.now, to_client: self.now };
+        let now = self.now;
+        let (to_socket, to_broker, to_client) = (now, now, now);
+        let wire = Wire { node, open: true, lost: false, deaf: false, to_socket, to_broker, to_client };
         self.wires.insert(conn, wire);
         let wait = self.latency() * 2;
         let alive = self.cluster.topology.node(node).is_some_and(|n| n.alive);

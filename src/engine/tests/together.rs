@@ -1,0 +1,112 @@
+//! Several requests of one turn, written together.
+
+use std::time::Duration;
+
+use super::scenario::{Story, produce};
+use super::world::ms;
+
+/// So many batches for partition 0, which the sender sees all at once; returns the first record.
+fn send_at_once(story: &mut Story, batches: usize) -> usize {
+    let first = story.send(0);
+    (1..batches).for_each(|_| {
+        story.send(0);
+    });
+    story.world.turn();
+    first
+}
+
+fn in_flight(story: &Story) -> usize {
+    story.world.engine.nodes.get(&1).and_then(|n| n.up()).map_or(0, |c| c.in_flight.len())
+}
+
+#[test]
+fn batches_of_one_partition_leave_in_one_turn() {
+    let mut story = Story::going(|_| {});
+    send_at_once(&mut story, 4);
+    assert_eq!(in_flight(&story), 4);
+    story.all_acked(ms(100));
+    story.audit();
+}
+
+#[test]
+fn no_more_leave_together_than_may_be_in_flight() {
+    for most in [1, 2, 5] {
+        let mut story = Story::going(|s| s.engine.max_in_flight = most);
+        send_at_once(&mut story, 9);
+        assert_eq!(in_flight(&story), most);
+        story.all_acked(ms(200));
+        story.audit();
+    }
+}
+
+#[test]
+fn large_requests_leave_one_by_one() {
+    let mut story = Story::going(|s| s.acc.batch_size = 200_000);
+    for _ in 0..3 {
+        story.send_sized(0, 150_000);
+    }
+    story.world.turn();
+    assert_eq!(in_flight(&story), 1);
+    story.all_acked(ms(200));
+    story.audit();
+}
+
+#[test]
+fn while_a_request_is_being_written_none_is_added() {
+    let mut story = Story::going(|_| {});
+    send_at_once(&mut story, 2);
+    // Not told as written yet.
+    story.send(0);
+    story.world.turn();
+    assert_eq!(in_flight(&story), 2);
+    story.all_acked(ms(100));
+    story.audit();
+}
+
+#[test]
+fn without_answers_each_ends_when_it_is_written() {
+    let mut story = Story::going(|s| {
+        s.engine.acks = 0;
+        s.engine.idempotent = false;
+    });
+    let first = send_at_once(&mut story, 4);
+    assert_eq!((in_flight(&story), story.is_open(first)), (4, true));
+    while in_flight(&story) > 0 {
+        story.pass(Duration::from_micros(1));
+        // In order, and none before it has left.
+        let left = first + 4 - in_flight(&story);
+        assert!((first..first + 4).all(|at| story.is_acked(at) == (at < left)));
+    }
+    story.all_acked(ms(1));
+    story.audit();
+}
+
+#[test]
+fn a_connection_that_breaks_loses_none_of_them_and_doubles_none() {
+    for lost in [false, true] {
+        for wait in [0, 1, 2, 5] {
+            let mut story = Story::going(|s| s.net.latency = (2000, 4000));
+            story.fault(produce().delay(ms(3)));
+            send_at_once(&mut story, 5);
+            story.pass(ms(wait));
+            story.world.cut(1, lost);
+            story.all_acked(ms(3000));
+            story.audit();
+        }
+    }
+}
+
+#[test]
+fn what_was_queued_when_time_was_over_may_have_been_written() {
+    let mut story = Story::going(|s| {
+        s.acc.delivery_timeout = ms(800);
+        s.engine.request_timeout = ms(700);
+    });
+    story.fault(produce().always().swallow_answer());
+    let first = send_at_once(&mut story, 3);
+    story.all_done(ms(1500));
+    for at in first..first + 3 {
+        assert!(story.error(at).may_have_been_written());
+    }
+    story.audit();
+}
