@@ -8,8 +8,9 @@ use std::net::TcpStream;
 
 /// `socket.request.max.bytes`: a broker hangs up on a bigger request.
 const MAX_REQUEST: usize = 100 << 20;
-/// Bytes to be discarded from which on it pays to read less at once, see [`Inbox::modest`].
-const LARGE: usize = 4 << 10;
+/// Bytes to be discarded from which on it pays to read less at once, see [`Inbox::modest`]: to discard less than this takes
+/// longer, by two system calls for each batch, than to copy it.
+const LARGE: usize = 64 << 10;
 /// Enough for the end of one batch, and what stands before the next and at its start.
 const MODEST_READ: usize = 1 << 10;
 
