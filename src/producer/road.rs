@@ -251,7 +251,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if body.upper_bound() > self.longest_record {
             return Err(self.too_large(name, target, body.upper_bound()));
         }
-        let timestamp = timestamp.map_or_else(clock::coarse_wall_millis, clock::to_millis);
+        let timestamp = self::timestamp(timestamp);
         if timestamp < 0 {
             return Err(too_early(name));
         }
@@ -328,6 +328,15 @@ fn too_early(topic: &str) -> Error {
     let message =
         format!("topic {topic}: the record's timestamp lies before 1970, which Kafka does not allow");
     Error::new(ErrorKind::Misuse, message)
+}
+
+/// What a record is stamped with: its own time, or the coarse clock's. Negative, which Kafka does not allow, before 1970.
+#[inline(always)]
+pub(super) fn timestamp(own: Option<SystemTime>) -> i64 {
+    match own {
+        Some(at) => clock::to_millis(at),
+        None => clock::coarse_wall_millis(),
+    }
 }
 
 /// How key and value are seen as bytes where nothing needs to be written, run or asked for that.

@@ -5,8 +5,8 @@
 //! if it is refused. Each look costs every record, so there are few. Small records without headers have the shortest one.
 
 use super::KafkaProducer;
+use super::road::timestamp;
 use crate::accumulator::{Target, TopicLease, with_remembered};
-use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts, on_own_thread};
 use crate::protocol::record::RecordBody;
 use crate::record::ProducerRecord;
@@ -64,10 +64,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if !may_enter {
             return None;
         }
-        let timestamp = match record.timestamp_ref() {
-            Some(at) => clock::to_millis(at),
-            None => clock::coarse_wall_millis(),
-        };
+        let timestamp = timestamp(record.timestamp_ref());
         if timestamp < 0 {
             return None;
         }
