@@ -34,8 +34,7 @@ crate::sync::thread_local! {
     static TOPICS: Remembered = const { Remembered([const { Cell::new(None) }; SLOTS]) };
 }
 
-/// Runs `f` with what the calling thread remembers, unless the thread is at its end. A closure that is written where it is
-/// used, in a generic function, has no other user, and then the compiler puts it in line.
+/// Runs `f` with what the calling thread remembers, unless the thread is at its end.
 #[inline(always)]
 pub(crate) fn with_remembered<R>(f: impl FnOnce(&Remembered) -> R) -> Option<R> {
     TOPICS.try_with(f).ok()

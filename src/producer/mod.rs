@@ -175,7 +175,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         mut entered: impl FnMut(Place<'_>),
     ) -> Result<DeliveryFuture, Error> {
         let mut handle = DeliveryFuture::vacant();
-        if self.admit_small(&record, true, &mut entered, &mut handle).is_some() {
+        if self.admit_small(&record, &mut entered, &mut handle).is_some() {
             // Of a record that owns nothing, as most, none of the parts is looked at in turn.
             if !record.owns_anything() {
                 std::mem::forget(record);
@@ -185,6 +185,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         self.send_any(record, max, entered)
     }
 
+    /// The rest, out of line, where it costs the usual case no registers.
     #[inline(never)]
     fn send_any(
         &self,

@@ -13,12 +13,11 @@ use crate::record::ProducerRecord;
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
     /// Takes `record` in and makes its `handle` if it is small, has no headers and all is simple; if not, nothing has happened.
-    /// `patient`: the caller may take its time, and so may compress. `entered` as for [`admit`](Self::admit).
+    /// For callers who may wait. `entered` as for [`admit`](Self::admit).
     #[inline(always)]
     pub(super) fn admit_small(
         &self,
         record: &ProducerRecord<'_, K, V>,
-        patient: bool,
         entered: &mut impl FnMut(Place<'_>),
         handle: &mut DeliveryFuture,
     ) -> Option<()> {
@@ -28,10 +27,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         if !body.is_small() || !record.headers_ref().is_empty() {
             return None;
         }
-        self.cut_short::<_, true>(record, (key, value), &body, patient, entered, handle)
+        self.cut_short::<_, true>(record, (key, value), &body, true, entered, handle)
     }
 
-    /// The same of a record of any size and with any headers.
+    /// The same of a record of any size and with any headers. `patient`: the caller may wait, and so may compress.
     pub(super) fn admit_quickly(
         &self,
         record: &ProducerRecord<'_, K, V>,
