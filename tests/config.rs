@@ -88,6 +88,19 @@ fn defaults_are_those_of_java_4() {
 }
 
 #[test]
+fn a_send_buffer_that_is_not_set_grows_with_the_batches() {
+    let of = |batch: &str, buffer: Option<&str>| {
+        let pairs = [("bootstrap.servers", "b:1"), ("batch.size", batch)];
+        let buffer = buffer.map(|bytes| ("send.buffer.bytes", bytes));
+        ProducerConfig::from_properties(pairs.into_iter().chain(buffer)).unwrap().send_buffer()
+    };
+    let unset: Vec<_> = ["0", "16384", "131072", "200000", "1000000"].map(|batch| of(batch, None)).into();
+    assert_eq!(unset, [131_072, 131_072, 131_072, 200_000, 524_288].map(Some));
+    assert_eq!(of("1000000", Some("131072")), Some(131_072));
+    assert_eq!(of("1000000", Some("-1")), None);
+}
+
+#[test]
 #[cfg(feature = "gzip")]
 fn typed_methods_and_text_are_the_same() {
     let typed = builder()

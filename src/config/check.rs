@@ -331,6 +331,19 @@ pub(super) struct Growing {
     pub(super) most: Duration,
 }
 
+/// The largest send buffer that nobody asked for: more of a batch than this would leave the caches on its way.
+const LARGEST_UNSET_SEND_BUFFER: usize = 512 * 1024;
+
+/// Unset, it grows with `batch.size`: a socket that holds an eighth of a batch wakes the sender eight times for each.
+pub(super) fn send_buffer(settings: &Settings) -> Result<Option<usize>, Error> {
+    let buffer: Option<usize> = settings.int_or_off("send.buffer.bytes")?;
+    if settings.has("send.buffer.bytes") {
+        return Ok(buffer);
+    }
+    let batch: usize = settings.int("batch.size")?;
+    Ok(buffer.map(|bytes| bytes.max(batch.min(LARGEST_UNSET_SEND_BUFFER))))
+}
+
 /// Whatever was set holds; if both were and the first is longer, the longest is used from the start, as in Java.
 pub(super) fn growing(
     settings: &Settings,

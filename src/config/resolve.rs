@@ -67,7 +67,7 @@ pub(super) fn resolve(
             "socket.connection.setup.timeout.ms",
             "socket.connection.setup.timeout.max.ms",
         )?,
-        send_buffer: settings.int_or_off("send.buffer.bytes")?,
+        send_buffer: check::send_buffer(settings)?,
         receive_buffer: settings.int_or_off("receive.buffer.bytes")?,
         metrics_num_samples: settings.int("metrics.num.samples")?,
         metrics_sample_window: settings.time("metrics.sample.window.ms")?,

@@ -433,7 +433,8 @@ impl ProducerConfigBuilder {
 
     /// Size of the socket's send buffer in bytes; `None` leaves it to the operating system.
     ///
-    /// 1 to 2,147,483,647. Default: 131,072. On a long fat line the operating system's own choice is better.
+    /// 1 to 2,147,483,647. Default: 131,072, or `batch.size` where that is more, up to 524,288. On a long fat line the
+    /// operating system's own choice is better.
     ///
     /// Java: `send.buffer.bytes`.
     pub fn send_buffer(self, send_buffer: Option<usize>) -> Self {

@@ -129,7 +129,7 @@ pub(super) const KEYS: &[Key] = &[
     key("socket.connection.setup.timeout.max.ms", long_ms(1), Some("30000"), Medium, Used,
         "Longest time that a connection may take to be made."),
     key("send.buffer.bytes", SOCKET_BUFFER, Some("131072"), Medium, Used,
-        "Size of the socket's send buffer. -1: the operating system's."),
+        "Size of the socket's send buffer. -1: the operating system's. Unset, it is as large as `batch.size` where that is more, up to 512 KiB."),
     key("receive.buffer.bytes", SOCKET_BUFFER, Some("32768"), Medium, Used,
         "Size of the socket's receive buffer. -1: the operating system's."),
     key("security.protocol", OneOf { names: &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], any_case: true }, Some("PLAINTEXT"), Medium, Used,
