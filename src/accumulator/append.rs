@@ -109,7 +109,9 @@ impl RecordAccumulator {
         }
         let limits = (self.limits, entry.ratio());
         let mut handle = DeliveryFuture::vacant();
-        if let Some(quick) = intake.append_here(record, facts, route, limits, entered, &mut handle) {
+        if let Some(quick) =
+            intake.append_here::<_, false>(record, facts, route, limits, entered, &mut handle)
+        {
             self.entered_quickly(topic, entry, intake, quick, || wait.is_patient());
             return Ok(handle);
         }

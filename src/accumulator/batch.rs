@@ -77,6 +77,13 @@ pub(super) enum Fit {
     No,
 }
 
+/// A record that goes into the current chunk, in its place there.
+pub(super) enum Here<'r, 'a, H> {
+    Small(SmallRecord<'a>),
+    /// With its length.
+    Any(PlacedRecord<'r, 'a, H>, usize),
+}
+
 impl OpenBatch {
     /// Begins a batch in `first`. `ratio` is what the codec is expected to leave of its bytes, 1 without one.
     pub(super) fn new(
@@ -162,13 +169,26 @@ impl OpenBatch {
         if missing == 0 { Fit::Yes } else { Fit::NeedsChunks(missing) }
     }
 
-    /// A small record in its place, if it goes into the current chunk with room to spare, as most do.
+    /// The record in its place, if it goes into the current chunk: `IS_SMALL`: if it is small, as most are, and with room to spare.
     #[inline(always)]
-    pub(super) fn place_small<'a, H>(
+    pub(super) fn place_here<'r, 'a, H, const IS_SMALL: bool>(
         &mut self,
-        record: &RecordBody<'a, H>,
+        record: &'r RecordBody<'a, H>,
         timestamp: i64,
-    ) -> Option<SmallRecord<'a>>
+    ) -> Option<Here<'r, 'a, H>>
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        if IS_SMALL {
+            return self.place_small(record, timestamp).map(Here::Small);
+        }
+        let placed = self.place(record, timestamp);
+        let len = placed.encoded_len();
+        matches!(self.fit(len, 0), Fit::Yes).then_some(Here::Any(placed, len))
+    }
+
+    #[inline(always)]
+    fn place_small<'a, H>(&mut self, record: &RecordBody<'a, H>, timestamp: i64) -> Option<SmallRecord<'a>>
     where
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
@@ -182,14 +202,25 @@ impl OpenBatch {
         fits.then_some(small)
     }
 
-    /// Appends what [`place_small`](Self::place_small) made; returns its length.
+    /// Appends what [`place_here`](Self::place_here) made; returns its length.
     #[inline(always)]
-    pub(super) fn push_small(&mut self, small: SmallRecord<'_>, timestamp: i64) -> usize {
-        let len = small.encoded_len();
-        small.write(self.chunks.current());
-        self.preamble.advance();
-        self.entered(len, timestamp);
-        len
+    pub(super) fn push_here<'a, H>(&mut self, record: Here<'_, 'a, H>, timestamp: i64) -> usize
+    where
+        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
+    {
+        match record {
+            Here::Small(small) => {
+                let len = small.encoded_len();
+                small.write(self.chunks.current());
+                self.preamble.advance();
+                self.entered(len, timestamp);
+                len
+            }
+            Here::Any(placed, len) => {
+                self.push(placed, len, timestamp, &mut Vec::new());
+                len
+            }
+        }
     }
 
     fn chunk_size(&self) -> usize {

@@ -27,23 +27,14 @@ struct Cached {
     detour: Cell<Option<u32>>,
 }
 
-/// What one thread remembers.
-pub(crate) struct Remembered([Cell<Option<Box<Cached>>>; SLOTS]);
-
 crate::sync::thread_local! {
-    static TOPICS: Remembered = const { Remembered([const { Cell::new(None) }; SLOTS]) };
-}
-
-/// Runs `f` with what the calling thread remembers, unless the thread is at its end.
-#[inline(always)]
-pub(crate) fn with_remembered<R>(f: impl FnOnce(&Remembered) -> R) -> Option<R> {
-    TOPICS.try_with(f).ok()
+    static TOPICS: [Cell<Option<Box<Cached>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
 }
 
 /// Lets go of what this thread remembers of a producer. Other threads keep theirs until they end or need the place.
 pub(super) fn forget(producer: u64) {
     let forgotten = TOPICS.try_with(|topics| {
-        topics.0.each_ref().map(|slot| {
+        topics.each_ref().map(|slot| {
             let cached = slot.take();
             let (own, other) = match cached {
                 Some(cached) if cached.producer == producer => (Some(cached), None),
@@ -63,11 +54,12 @@ pub(super) fn forget(producer: u64) {
 pub(crate) struct TopicLease(Box<Cached>);
 
 impl TopicLease {
-    /// What the thread remembers of the topic, if that is still current.
+    /// What this thread remembers of the topic, if that is still current.
     #[inline(always)]
-    pub(crate) fn take(topics: &Remembered, acc: &RecordAccumulator, name: &str) -> Option<Self> {
+    pub(super) fn remembered(acc: &RecordAccumulator, name: &str) -> Option<Self> {
         let print = Fingerprint::of(name);
-        let cached = topics.0[print.slot(acc.id)].take()?;
+        let slot = print.slot(acc.id);
+        let cached = TOPICS.try_with(|t| t[slot].take()).ok()??;
         let current = cached.producer == acc.id
             && cached.print == print
             && (print.is_whole() || &*cached.entry.name == name)
@@ -91,15 +83,12 @@ impl TopicLease {
         Self(Box::new(Cached { producer, print, epoch, entry, snapshot, slot, transaction: 0, detour }))
     }
 
-    /// Lets the thread remember the topic.
+    /// Lets this thread remember the topic.
     #[inline(always)]
-    pub(crate) fn put(self, topics: &Remembered) {
-        topics.0[self.0.slot % SLOTS].set(Some(self.0));
-    }
-
-    /// The same out of line. While a thread ends its table may be gone; then there is nothing to remember.
     pub(crate) fn give_back(self) {
-        with_remembered(|topics| self.put(topics));
+        let slot = self.0.slot % SLOTS;
+        // While a thread ends its table may be gone; then there is nothing to remember.
+        let _ = TOPICS.try_with(|t| t[slot].set(Some(self.0)));
     }
 
     #[inline]

@@ -99,10 +99,11 @@ impl Intake {
         Self { closed, ..Self::default() }
     }
 
-    /// The usual case, with as little as it takes: there is a batch, and the record is small and fits into its current
-    /// chunk. Makes its `handle`, before the record is written: see `short_cut`. `None`: not so simple, and nothing was done.
+    /// The usual case, with as little as it takes: there is a batch, and the record fits into its current chunk. Makes its
+    /// `handle`, before the record is written: see `short_cut`. `IS_SMALL`: only a small record without headers is looked at.
+    /// `None`: it takes more, of which [`try_append`](Self::try_append) knows, and nothing was done.
     #[inline(always)]
-    pub(super) fn append_small<'a, H>(
+    pub(super) fn append_here<'a, H, const IS_SMALL: bool>(
         &mut self,
         record: &RecordBody<'a, H>,
         facts: RecordFacts,
@@ -115,40 +116,10 @@ impl Intake {
         H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
     {
         let open = self.takes_records()?;
-        let small = open.place_small(record, facts.timestamp)?;
+        let placed = open.place_here::<_, IS_SMALL>(record, facts.timestamp)?;
         let index = open.count();
         handle.fill(open.completion(), index, facts);
-        let len = open.push_small(small, facts.timestamp);
-        entered(Place::new(open.completion(), index, facts));
-        let full = open.is_full();
-        let switch = route != Route::Fixed && self.wears_out(len, limits, full);
-        Some(Quick { full, switch })
-    }
-
-    /// The same of a record of any size and with any headers. `None`: it takes more, and
-    /// [`try_append`](Self::try_append) knows what.
-    #[inline(always)]
-    pub(super) fn append_here<'a, H>(
-        &mut self,
-        record: &RecordBody<'a, H>,
-        facts: RecordFacts,
-        route: Route,
-        limits: (SizeLimits, f32),
-        entered: &mut impl FnMut(Place<'_>),
-        handle: &mut DeliveryFuture,
-    ) -> Option<Quick>
-    where
-        H: Iterator<Item = (&'a str, Option<&'a [u8]>)> + Clone,
-    {
-        let open = self.takes_records()?;
-        let placed = open.place(record, facts.timestamp);
-        let len = placed.encoded_len();
-        if !matches!(open.fit(len, 0), Fit::Yes) {
-            return None;
-        }
-        let index = open.count();
-        handle.fill(open.completion(), index, facts);
-        open.push(placed, len, facts.timestamp, &mut Vec::new());
+        let len = open.push_here(placed, facts.timestamp);
         entered(Place::new(open.completion(), index, facts));
         let full = open.is_full();
         let switch = route != Route::Fixed && self.wears_out(len, limits, full);

@@ -32,7 +32,7 @@ mod tests;
 
 pub(crate) use batch::{Batch, SizeLimits};
 pub(crate) use budget::{Budget, Wait};
-pub(crate) use cache::{TopicLease, with_remembered};
+pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use destination::Target;
 pub(crate) use entry::{PartitionEntry, Peek};
@@ -204,8 +204,9 @@ impl RecordAccumulator {
     // ---- application threads: topics ------------------------------------
 
     /// The topic for one `send`, if this thread remembers it.
+    #[inline(always)]
     pub(crate) fn remembered(&self, name: &str) -> Option<TopicLease> {
-        with_remembered(|topics| TopicLease::take(topics, self, name)).flatten()
+        TopicLease::remembered(self, name)
     }
 
     /// The topic for one `send`, waiting for its metadata where `wait` allows.

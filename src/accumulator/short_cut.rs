@@ -37,11 +37,7 @@ impl RecordAccumulator {
             return None;
         }
         let limits = (self.limits, entry.ratio());
-        let quick = if IS_SMALL {
-            intake.append_small(record, facts, route, limits, entered, handle)
-        } else {
-            intake.append_here(record, facts, route, limits, entered, handle)
-        }?;
+        let quick = intake.append_here::<_, IS_SMALL>(record, facts, route, limits, entered, handle)?;
         self.entered_quickly(topic, entry, intake, quick, helps);
         Some(())
     }

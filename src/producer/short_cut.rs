@@ -6,7 +6,7 @@
 
 use super::KafkaProducer;
 use super::road::timestamp;
-use crate::accumulator::{Target, TopicLease, with_remembered};
+use crate::accumulator::Target;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts, on_own_thread};
 use crate::protocol::record::RecordBody;
 use crate::record::ProducerRecord;
@@ -71,7 +71,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
             Some(transactions) => transactions.open()?,
             None => 0,
         };
-        let mut topic = with_remembered(|t| TopicLease::take(t, &self.acc, record.topic())).flatten()?;
+        let mut topic = self.acc.remembered(record.topic())?;
         topic.begin_in(transaction);
         let target = match record.partition_ref() {
             // A negative one is none that exists.
@@ -82,7 +82,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KafkaProducer<K, V> {
         let helps = || patient && !on_own_thread(self.acc.id);
         let to = (&topic, target);
         let done = self.acc.append_quickly::<_, IS_SMALL>(to, body, facts, helps, entered, handle);
-        with_remembered(|topics| topic.put(topics));
+        topic.give_back();
         done
     }
 }
