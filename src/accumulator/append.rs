@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::batch::Fresh;
+use super::batch::{Fresh, Growth};
 use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
 use super::destination::Target;
@@ -17,9 +17,12 @@ use crate::clock;
 use crate::delivery::{DeliveryFuture, Place, RecordFacts};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::nanos;
-use crate::protocol::record::{RecordBody, RecordSink};
+use crate::protocol::record::{BATCH_HEADER_LEN, RecordBody, RecordSink};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+
+/// A batch grows for this part of `delivery.timeout.ms` at most: its last record has so much less of it than its first.
+const GROWS_FOR: u32 = 16;
 
 /// Where a record went.
 enum Went {
@@ -59,7 +62,7 @@ impl<'a> Held<'a> {
             self.acc.pool.give_back_list(std::mem::take(&mut self.paper), None);
         }
         if let Some(fresh) = self.fresh.take() {
-            self.entry.batch_ended();
+            self.entry.batch_ended(1);
             self.acc.unfinished.end(fresh.generation);
             // A sender that drains may wait for nothing but this batch, and nobody else would tell it.
             if self.acc.is_closed() {
@@ -187,7 +190,8 @@ impl RecordAccumulator {
                 paper: (owed, &mut held.paper),
                 fresh: &mut held.fresh,
                 pool: &self.pool,
-                full: &entry.closed,
+                entry,
+                growth: self.growth(entry),
             };
             let mut intake = entry.intake.lock();
             if self.has_ended(topic) {
@@ -222,12 +226,8 @@ impl RecordAccumulator {
                 Append::NeedsBatch { chunks, notice } => {
                     // At once: there may be no memory, and then this record never enters to announce it.
                     self.announce(entry, notice, false);
-                    let paper = if chunks > 0 { self.batch_overhead } else { 0 };
-                    if !self.supply(&mut held, Ask { chunks, paper }, wait, &may_leave)? {
+                    if !self.supply_batch(&mut held, chunks, wait, &may_leave)? {
                         return Ok(Went::Crowded);
-                    }
-                    if held.fresh.is_none() {
-                        held.fresh = Some(self.fresh(entry, wait.waited())?);
                     }
                 }
                 Append::Switch(waiting) => {
@@ -235,8 +235,20 @@ impl RecordAccumulator {
                     self.announce(entry, Notice::Closed(waiting, None), wait.is_patient());
                     return Ok(Went::Full);
                 }
+                Append::Grown(waiting) => self.announce(entry, Notice::Closed(waiting, None), false),
                 Append::Closed => return Err(closed_error()),
             }
+        }
+    }
+
+    /// Whether full batches of this partition grow on.
+    pub(super) fn growth(&self, entry: &PartitionEntry) -> Growth {
+        if self.limits.grown <= self.limits.batch_size || !entry.may_grow() {
+            return Growth::NONE;
+        }
+        Growth {
+            most: self.limits.grown.saturating_sub(BATCH_HEADER_LEN),
+            begun_since: clock::now().checked_sub(self.settings.delivery_timeout / GROWS_FOR),
         }
     }
 
@@ -267,6 +279,24 @@ impl RecordAccumulator {
         let completion = self.new_completion(entry).ok_or_else(closed_error)?;
         entry.batch_began(1);
         Ok(Fresh { completion, created: clock::now(), generation: self.unfinished.begin(1), waited })
+    }
+
+    /// Gets what a batch takes that begins in so many more chunks, as [`supply`](Self::supply) does.
+    fn supply_batch(
+        &self,
+        held: &mut Held<'_>,
+        chunks: usize,
+        wait: Wait<'_>,
+        may_leave: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
+        let paper = if chunks > 0 { self.batch_overhead } else { 0 };
+        if !self.supply(held, Ask { chunks, paper }, wait, may_leave)? {
+            return Ok(false);
+        }
+        if held.fresh.is_none() {
+            held.fresh = Some(self.fresh(held.entry, wait.waited())?);
+        }
+        Ok(true)
     }
 
     /// Gets more chunks, or memory on paper. What is held goes back first: nobody waits for memory while holding some.

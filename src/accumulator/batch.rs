@@ -40,8 +40,12 @@ pub(crate) struct OpenBatch {
     max_timestamp: i64,
     /// The next record's, most likely.
     preamble: Preamble,
-    /// What the batch holds at most: its limits, as the codec's past stood when it was begun.
+    /// What the batch holds at most: its limits, as the codec's past stood when it was begun; more once it has grown.
     raw_limit: usize,
+    /// How many batches' worth of records it is.
+    turns: u32,
+    /// Bytes of it that the pace knows of.
+    paced: usize,
     /// What counts against `buffer.memory` for the callbacks of its records, and up to how much of their charge.
     paper: Vec<Chunk>,
     paid: usize,
@@ -58,6 +62,8 @@ pub(crate) struct SizeLimits {
     pub(crate) batch_size: usize,
     /// Bounds the bytes before compression, which are what holds memory.
     pub(crate) raw_cap: usize,
+    /// `batch.max.size`: how far a full batch grows on that the sender has not come for, header included.
+    pub(crate) grown: usize,
 }
 
 impl SizeLimits {
@@ -67,6 +73,19 @@ impl SizeLimits {
         let raw = if ratio >= 1.0 { room } else { (room as f64 / f64::from(ratio)) as usize };
         raw.min(self.raw_cap)
     }
+}
+
+/// Whether a full batch grows on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    /// To so many bytes of records.
+    pub(super) most: usize,
+    /// Not if it was begun before: its records share a time to be delivered by, the first one's.
+    pub(super) begun_since: Option<Instant>,
+}
+
+impl Growth {
+    pub(super) const NONE: Self = Self { most: 0, begun_since: None };
 }
 
 /// Whether a record goes into an open batch.
@@ -102,6 +121,8 @@ impl OpenBatch {
             max_timestamp: timestamp,
             preamble: Preamble::new(),
             raw_limit: limits.raw_limit(ratio),
+            turns: 1,
+            paced: 0,
             paper: Vec::new(),
             paid: 0,
             life,
@@ -223,6 +244,39 @@ impl OpenBatch {
         }
     }
 
+    /// It is full, but takes another `turn` of bytes, or as much as a record of `len` does; `false`: it does not.
+    pub(super) fn grow(&mut self, len: usize, turn: usize, growth: Growth) -> bool {
+        let needed = self.len + len.max(1);
+        let is_young = growth.begun_since.is_none_or(|since| self.life.created >= since);
+        if needed > growth.most || !is_young || self.count == i32::MAX as u32 {
+            return false;
+        }
+        self.raw_limit = (self.len + turn).max(needed).min(growth.most);
+        self.turns += 1;
+        true
+    }
+
+    /// Of which broker it is, and how many bytes have come that the pace has not heard of; it hears of them now.
+    pub(super) fn pace(&mut self) -> (i32, usize) {
+        let bytes = self.len - self.paced;
+        self.paced = self.len;
+        (self.chunks.leader(), bytes)
+    }
+
+    pub(super) fn turns(&self) -> u32 {
+        self.turns
+    }
+
+    /// What the sender is told of it once it has grown.
+    pub(super) fn ripe(&self) -> Ripe {
+        Ripe {
+            created: self.life.created,
+            generation: self.life.generation,
+            completion: self.life.completion.clone(),
+            turns: self.turns - 1,
+        }
+    }
+
     fn chunk_size(&self) -> usize {
         self.chunks.chunk_size()
     }
@@ -286,8 +340,19 @@ impl OpenBatch {
             created: self.life.created,
             generation: self.life.generation,
             waited: self.life.waited,
+            turns: self.turns,
         })
     }
+}
+
+/// A batch that is full, and open nevertheless until the sender takes it.
+#[derive(Debug)]
+pub(super) struct Ripe {
+    pub(super) created: Instant,
+    pub(super) generation: u64,
+    pub(super) completion: Arc<BatchCompletion>,
+    /// How often it was full.
+    pub(super) turns: u32,
 }
 
 /// A batch that takes no more records and is not compressed yet.
@@ -346,6 +411,8 @@ pub(crate) struct Batch {
     pub(crate) generation: u64,
     /// What the `send` waited for that began it.
     pub(crate) waited: Waited,
+    /// How many batches it counts for in its partition's backlog.
+    pub(crate) turns: u32,
 }
 
 impl Batch {

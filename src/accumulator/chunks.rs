@@ -41,6 +41,11 @@ impl ChunkList {
         Across { list: self, spare }
     }
 
+    /// Who led the partition when the first chunk was taken.
+    pub(super) fn leader(&self) -> i32 {
+        self.full.first().unwrap_or(&self.current).leader()
+    }
+
     fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.full.iter().chain(std::iter::once(&self.current)).map(|c| &c.bytes[..])
     }
@@ -122,7 +127,7 @@ impl Body {
 
     /// Who led the partition when its first chunk was taken; the same for as long as the body lives.
     pub(super) fn leader(&self) -> i32 {
-        self.chunks.as_ref().map_or(NO_LEADER, |list| list.full.first().unwrap_or(&list.current).leader())
+        self.chunks.as_ref().map_or(NO_LEADER, ChunkList::leader)
     }
 
     /// The body's pieces in order, none empty but perhaps the last.

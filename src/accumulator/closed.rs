@@ -1,4 +1,5 @@
-//! A partition's batches that take no more records, in order, until the sender takes them.
+//! A partition's batches that take no more records, in order, until the sender takes them; and what there is to know of
+//! one behind them that is full and takes some more until then.
 //!
 //! Pure but for the pace, which is told what comes and goes. In a lock of its own: the sender looks here many times for each
 //! batch, and the application threads that append meanwhile have nothing to do with it until their batch is full. Must not
@@ -7,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, ClosedBatch};
+use super::batch::{Batch, ClosedBatch, Ripe};
 use super::entry::Peek;
 use super::memory::MemoryPool;
 use crate::delivery::BatchCompletion;
@@ -15,6 +16,8 @@ use crate::delivery::BatchCompletion;
 #[derive(Debug, Default)]
 pub(crate) struct ClosedBatches {
     slots: VecDeque<Slot>,
+    /// The open batch, if it is full: to be closed by who takes it.
+    ripe: Option<Ripe>,
     next_ticket: u64,
     /// What is here was dropped, but for what an application thread compresses: nothing is sent until that is back.
     held: bool,
@@ -60,10 +63,22 @@ impl Slot {
 
 impl ClosedBatches {
     /// Behind all others; how many there are now.
-    pub(super) fn push(&mut self, batch: ClosedBatch, pool: &MemoryPool) -> usize {
-        pool.pace.queued(batch.get().body.leader(), batch.get().raw_len);
+    pub(super) fn push(&mut self, batch: ClosedBatch) -> usize {
+        self.ripe = None;
         self.slots.push_back(Slot::Closed(batch));
         self.slots.len()
+    }
+
+    /// The open batch is full once more; how many full ones there are now. If there is one more, that is none: the next
+    /// takes no request of its own as long as this one grows.
+    pub(super) fn ripen(&mut self, ripe: Ripe) -> usize {
+        self.ripe = Some(ripe);
+        self.slots.len().max(1)
+    }
+
+    /// Whether the open batch is the next.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     /// What the front allows; `None` if nothing stands here.
@@ -72,24 +87,30 @@ impl ClosedBatches {
             true => Peek::Sealing { created: batch.created },
             false => Peek::Ready { created: batch.created, len: Some(batch.wire_len()) },
         };
-        Some(match self.slots.front()? {
-            Slot::Closed(batch) => ready(batch.get()),
-            Slot::Sealed(batch) => ready(batch),
-            Slot::Sealing(place) => Peek::Sealing { created: place.created },
+        Some(match self.slots.front() {
+            None => Peek::Ready { created: self.ripe.as_ref()?.created, len: None },
+            Some(Slot::Closed(batch)) => ready(batch.get()),
+            Some(Slot::Sealed(batch)) => ready(batch),
+            Some(Slot::Sealing(place)) => Peek::Sealing { created: place.created },
         })
     }
 
-    /// Until when a lone full batch would linger if it were not full.
+    /// Until when a lone full batch would linger if it were not full, and how often it was.
     pub(super) fn may_wait(
         &self,
         now: Instant,
         linger: Duration,
         pressing: impl Fn(&BatchCompletion, u64) -> bool,
-    ) -> Option<Instant> {
-        let batch = self.slots.front()?.batch()?;
-        let until = crate::clock::deadline(batch.created, linger);
-        let wait = self.slots.len() == 1 && until > now && !pressing(&batch.completion, batch.generation);
-        wait.then_some(until)
+    ) -> Option<(Instant, usize)> {
+        let ripe = self.ripe.as_ref();
+        let (created, completion, generation, turns) = match self.slots.front() {
+            Some(slot) => slot.batch().map(|b| (b.created, &b.completion, b.generation, b.turns))?,
+            None => ripe.map(|ripe| (ripe.created, &ripe.completion, ripe.generation, 0))?,
+        };
+        let turns = turns + ripe.map_or(0, |ripe| ripe.turns);
+        let until = crate::clock::deadline(created, linger);
+        let wait = self.slots.len() <= 1 && until > now && !pressing(completion, generation);
+        wait.then_some((until, turns as usize))
     }
 
     /// Batches that the sender has not taken.

@@ -46,12 +46,14 @@ pub(crate) struct PartitionEntry {
     /// It stands in the sender's list. Cleared by the sender before it looks at the queue, so that what comes after
     /// that look is announced again.
     notified: AtomicBool,
-    /// Batches without outcome: how busy the partition is, for the adaptive choice (KIP-794).
+    /// Batches without outcome, one that has grown as several: how busy the partition is, for the adaptive choice (KIP-794).
     backlog: AtomicU32,
     /// Compressed size by raw size, an `f32`: what the codec made of the last batches.
     ratio: AtomicU32,
     /// The same with a margin, as a batch's size is estimated by: each record looks at it.
     expected: AtomicU32,
+    /// Its full batches may grow on: the broker has not found one too large.
+    grows: AtomicBool,
     /// What is counted of its topic.
     pub(crate) counters: Arc<TopicCounters>,
     pub(super) intake: Mutex<Intake>,
@@ -70,6 +72,7 @@ impl PartitionEntry {
             backlog: AtomicU32::new(0),
             ratio: AtomicU32::new(1.0f32.to_bits()),
             expected: AtomicU32::new(1.0f32.to_bits()),
+            grows: AtomicBool::new(true),
             counters,
             intake: Mutex::new(Intake::new(closed)),
             looked_at: AtomicBool::new(false),
@@ -95,7 +98,7 @@ impl PartitionEntry {
         let mut taken = self.closed.lock().take_front(pool);
         if matches!(taken, Taken::Empty) {
             self.look(|intake| {
-                if self.closed.lock().peek().is_none() {
+                if self.closed.lock().is_empty() {
                     intake.close_open(pool, &self.closed);
                 }
             });
@@ -160,6 +163,15 @@ impl PartitionEntry {
         self.expected.store((next * 1.05).min(1.0).to_bits(), Ordering::Relaxed);
     }
 
+    pub(super) fn may_grow(&self) -> bool {
+        self.grows.load(Ordering::Relaxed)
+    }
+
+    /// A batch was too large for the broker: what is begun from now on ends where it is full.
+    pub(crate) fn stop_growing(&self) {
+        self.grows.store(false, Ordering::Relaxed);
+    }
+
     pub(crate) fn backlog(&self) -> u32 {
         self.backlog.load(Ordering::Relaxed)
     }
@@ -168,7 +180,7 @@ impl PartitionEntry {
         self.backlog.fetch_add(batches, Ordering::Relaxed);
     }
 
-    pub(super) fn batch_ended(&self) {
-        self.backlog.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn batch_ended(&self, turns: u32) {
+        self.backlog.fetch_sub(turns, Ordering::Relaxed);
     }
 }

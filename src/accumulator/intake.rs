@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::batch::{Fit, Fresh, OpenBatch, SizeLimits};
+use super::batch::{Fit, Fresh, Growth, OpenBatch, SizeLimits};
 use super::closed::ClosedBatches;
-use super::entry::Peek;
+use super::entry::{PartitionEntry, Peek};
 use super::memory::{Chunk, MemoryPool};
 use crate::delivery::{BatchCompletion, DeliveryFuture, Place, RecordFacts};
 use crate::protocol::record::{PlacedRecord, RecordBody};
@@ -18,6 +18,8 @@ pub(crate) struct Intake {
     open: Option<OpenBatch>,
     /// Bytes since records without a key last came to this partition.
     sticky_bytes: usize,
+    /// The last batch was full more than once before the sender came for it.
+    outgrew: bool,
     /// No record enters any more.
     pub(super) closed: bool,
 }
@@ -56,8 +58,10 @@ pub(super) enum Append {
     NeedsChunks(usize),
     /// Come back when so many bytes more are counted for the callbacks that wait in the open batch.
     Owes(usize),
-    /// The open batch was full and is closed now, one of so many; a record without a key goes elsewhere.
+    /// The open batch was full and has grown, or is closed now, one of so many; a record without a key goes elsewhere.
     Switch(usize),
+    /// The open batch was full and has grown, one of so many. Come back.
+    Grown(usize),
     Closed,
 }
 
@@ -82,8 +86,9 @@ pub(super) struct Supplies<'s> {
     pub(super) paper: (usize, &'s mut Vec<Chunk>),
     pub(super) fresh: &'s mut Option<Fresh>,
     pub(super) pool: &'s Arc<MemoryPool>,
-    /// Where full batches go.
-    pub(super) full: &'s Mutex<ClosedBatches>,
+    /// Whose records these are.
+    pub(super) entry: &'s PartitionEntry,
+    pub(super) growth: Growth,
 }
 
 /// What is to be done after a record has entered without any supplies.
@@ -173,12 +178,15 @@ impl Intake {
                 Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
                 Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
                 Fit::No => {
-                    let waiting = self.close_open(s.pool, s.full);
-                    notice = Notice::Closed(waiting, None);
+                    let waiting = self.full(len, s.limits, s.growth, s.entry, s.pool);
                     if route == Route::Sticky {
                         self.sticky_bytes = 0;
                         return Append::Switch(waiting);
                     }
+                    if self.open.is_some() {
+                        return Append::Grown(waiting);
+                    }
+                    notice = Notice::Closed(waiting, None);
                 }
             }
         }
@@ -239,7 +247,7 @@ impl Intake {
         let completion = open.completion().clone();
         let full = open.is_full();
         if full {
-            let waiting = self.close_open(s.pool, s.full);
+            let waiting = self.full(0, s.limits, s.growth, s.entry, s.pool);
             let untold = match notice {
                 Notice::Begun(at) | Notice::Closed(_, Some(at)) => Some(at),
                 Notice::Closed(_, None) | Notice::Nothing => None,
@@ -250,23 +258,48 @@ impl Intake {
         Append::Done { completion, index, notice, switch }
     }
 
+    /// The open batch is full, or would be with a record of `len` bytes: it grows on until the sender comes for it, or it is
+    /// closed. How many full batches wait now.
+    #[cold]
+    pub(super) fn full(
+        &mut self,
+        len: usize,
+        limits: SizeLimits,
+        growth: Growth,
+        entry: &PartitionEntry,
+        pool: &Arc<MemoryPool>,
+    ) -> usize {
+        let open = match &mut self.open {
+            Some(_) if !self.outgrew && entry.closed.lock().is_empty() => None,
+            Some(open) => open.grow(len, limits.batch_size, growth).then_some(open),
+            None => None,
+        };
+        let Some(open) = open else { return self.close_open(pool, &entry.closed) };
+        let (broker, bytes) = open.pace();
+        pool.pace.queued(broker, bytes);
+        entry.batch_began(1);
+        entry.closed.lock().ripen(open.ripe())
+    }
+
     /// How many closed batches wait now; none where there was no open one.
     #[cold]
-    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>, full: &Mutex<ClosedBatches>) -> usize {
-        let Some(open) = self.open.take() else { return 0 };
-        let batch = open.close(pool);
-        full.lock().push(batch, pool)
+    pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>, closed: &Mutex<ClosedBatches>) -> usize {
+        let Some(mut open) = self.open.take() else { return 0 };
+        let (broker, bytes) = open.pace();
+        pool.pace.queued(broker, bytes);
+        self.outgrew = open.turns() > 2;
+        closed.lock().push(open.close(pool))
     }
 
     /// Closes the open batch if its generation is `wanted`.
     pub(super) fn close_open_if(
         &mut self,
         pool: &Arc<MemoryPool>,
-        full: &Mutex<ClosedBatches>,
+        closed: &Mutex<ClosedBatches>,
         wanted: impl Fn(u64) -> bool,
     ) {
         if self.open.as_ref().is_some_and(|open| wanted(open.generation())) {
-            self.close_open(pool, full);
+            self.close_open(pool, closed);
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use destination::Target;
 pub(crate) use entry::{PartitionEntry, Peek};
-pub(crate) use signals::{Load, Pending, Signals};
+pub(crate) use signals::{Gathering, Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
@@ -57,6 +57,7 @@ use topics::TopicTable;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) batch_size: usize,
+    pub(crate) batch_max_size: usize,
     pub(crate) linger: Duration,
     pub(crate) buffer_memory: usize,
     pub(crate) broker_share: f64,
@@ -80,12 +81,29 @@ const RAW_CAP: usize = 4;
 const WORTH_SENDING: usize = 128 * 1024;
 /// Not more batches than this are waited for.
 const MAX_GATHER: usize = 8;
+/// Batches that grow cost less with every byte, as long as what is gathered for all brokers stays in a core's cache.
+const WORTH_GROWING: usize = 512 * 1024;
 
-/// How many full batches make a request worth sending while another one is under way. A codec has better things to do
-/// than to wait: it compresses while they are.
-fn gather(settings: &Settings) -> usize {
+/// How many full batches make a request worth sending while another one is under way, for each of some brokers. A codec has
+/// better things to do than to wait: it compresses while they are.
+fn gathering(settings: &Settings) -> Gathering {
+    let batches = |bytes: usize| bytes / settings.batch_size.max(1);
+    let least = batches(WORTH_SENDING).clamp(1, MAX_GATHER);
+    if settings.compression.codec() != CompressionType::None {
+        Gathering { least: 1, all: 1 }
+    } else if grown(settings) > settings.batch_size {
+        Gathering { least, all: batches(WORTH_GROWING) }
+    } else {
+        Gathering { least, all: least }
+    }
+}
+
+/// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy, and not so
+/// far that a few batches hold all the memory.
+fn grown(settings: &Settings) -> usize {
     let compresses = settings.compression.codec() != CompressionType::None;
-    if compresses { 1 } else { (WORTH_SENDING / settings.batch_size.max(1)).clamp(1, MAX_GATHER) }
+    let most = if compresses { 0 } else { settings.batch_max_size.min(settings.buffer_memory / 16) };
+    most.max(settings.batch_size)
 }
 
 /// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
@@ -144,11 +162,11 @@ impl RecordAccumulator {
         };
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            limits: SizeLimits { batch_size: settings.batch_size, raw_cap },
+            limits: SizeLimits { batch_size: settings.batch_size, raw_cap, grown: grown(&settings) },
             longest_record: settings.buffer_memory.saturating_sub(batch_overhead) / chunk_size * chunk_size,
             batch_overhead,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
-            signals: Signals::new(gather(&settings)),
+            signals: Signals::new(gathering(&settings)),
             unfinished: Unfinished::default(),
             topics: TopicTable::default(),
             sealer: Sealer::new(settings.compression, cores),
@@ -335,7 +353,7 @@ impl RecordAccumulator {
 
     /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
     /// since a second batch stands behind it, which takes a request of its own, or its time has come.
-    pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<Instant> {
+    pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<(Instant, usize)> {
         let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
         if self.is_closed() {
             return None;
@@ -443,7 +461,7 @@ impl RecordAccumulator {
         if !batch.completion.complete(outcome, queue) {
             return false;
         }
-        entry.batch_ended();
+        entry.batch_ended(batch.turns);
         // Last: who waits in flush may rely on the callbacks being queued.
         self.unfinished.end(batch.generation);
         true
@@ -470,7 +488,7 @@ impl RecordAccumulator {
         entry.batch_began(u32::try_from(count).unwrap_or(u32::MAX));
         batch.completion.split(parts);
         self.unfinished.end(batch.generation);
-        entry.batch_ended();
+        entry.batch_ended(batch.turns);
         self.metrics.batches_split.increment();
         let (topic_partition, records) = (entry.tp.clone(), batch.records);
         self.metrics.tell(|| Event::Split { topic_partition, records });
@@ -488,6 +506,11 @@ impl RecordAccumulator {
 
     pub(crate) fn batch_size(&self) -> usize {
         self.settings.batch_size
+    }
+
+    /// Bytes on the wire that no batch of more than one record exceeds.
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.limits.grown
     }
 
     pub(crate) fn delivery_timeout(&self) -> Duration {

@@ -64,7 +64,7 @@ impl RecordAccumulator {
 
     #[cold]
     fn close_full(&self, entry: &Arc<PartitionEntry>, mut intake: MutexGuard<'_, Intake>, helps: bool) {
-        let waiting = intake.close_open(&self.pool, &entry.closed);
+        let waiting = intake.full(0, self.limits, self.growth(entry), entry, &self.pool);
         drop(intake);
         self.announce(entry, Notice::Closed(waiting, None), helps);
     }

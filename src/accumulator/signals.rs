@@ -49,9 +49,18 @@ pub(crate) struct Signals {
     wakes_by: AtomicU64,
     start: Instant,
     brokers: [Broker; PLACES],
-    /// As many of them as make a request worth sending while another one is under way.
-    gather: usize,
+    gathering: Gathering,
+    /// What that makes for one of the brokers there are.
+    gather: AtomicUsize,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// How many full batches make a request worth sending while another one is under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gathering {
+    pub(crate) least: usize,
+    /// For all brokers together, if that is more.
+    pub(crate) all: usize,
 }
 
 /// What the sender has not looked at yet.
@@ -75,21 +84,28 @@ impl Pending {
 }
 
 impl Signals {
-    pub(crate) fn new(gather: usize) -> Self {
+    pub(crate) fn new(gathering: Gathering) -> Self {
         Self {
             pending: Mutex::default(),
             asleep: AtomicBool::new(false),
             wakes_by: AtomicU64::new(u64::MAX),
             start: clock::now(),
             brokers: std::array::from_fn(|_| Broker::default()),
-            gather,
+            gathering,
+            gather: AtomicUsize::new(gathering.least),
             waker: OnceLock::new(),
         }
     }
 
     /// How many batches make a request worth sending while another one is under way.
     pub(crate) fn gather(&self) -> usize {
-        self.gather
+        self.gather.load(Ordering::Relaxed)
+    }
+
+    /// Sender: so many brokers are in use.
+    pub(crate) fn set_brokers(&self, brokers: usize) {
+        let share = self.gathering.all / brokers.max(1);
+        self.gather.store(share.max(self.gathering.least), Ordering::Relaxed);
     }
 
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
@@ -118,7 +134,7 @@ impl Signals {
         self.note(entry);
         let broker = &self.brokers[place(entry.leader())];
         let closed = broker.closed.fetch_add(1, Ordering::SeqCst) + 1;
-        let several = waiting > 1 || closed >= self.gather;
+        let several = waiting > 1 || closed >= self.gather();
         let worth_it = match broker.load.load(Ordering::SeqCst) {
             FULL => false,
             BUSY => several,

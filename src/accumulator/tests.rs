@@ -18,6 +18,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(super) fn settings() -> Settings {
     Settings {
         batch_size: 1024,
+        batch_max_size: 1024,
         linger: LONG,
         buffer_memory: 1 << 20,
         broker_share: 0.5,

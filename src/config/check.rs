@@ -289,21 +289,46 @@ pub(super) fn id(settings: &Settings, key: &str, notes: &mut Notes) -> Result<Op
 }
 
 const BATCH: &str = "batch.size";
+const LARGEST_BATCH: &str = "batch.max.size";
 const BUFFER: &str = "buffer.memory";
 
 /// Sizes of a batch and of all of them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Memory {
     pub(super) batch: usize,
+    pub(super) largest_batch: usize,
     pub(super) buffer: usize,
 }
 
-/// A batch that the memory cannot hold would never be full, nor its record ever fit.
 pub(super) fn memory(settings: &Settings, notes: &mut Notes) -> Result<Memory, Error> {
+    let (batch, largest_batch) = batches(settings, notes)?;
+    let (batch, buffer) = in_buffer(batch, settings, notes)?;
+    Ok(Memory { batch, largest_batch: largest_batch.max(batch), buffer })
+}
+
+/// Who has set how large a batch is full has said how large it is at most, too.
+fn batches(settings: &Settings, notes: &mut Notes) -> Result<(usize, usize), Error> {
     let batch = settings.int::<usize>(BATCH)?.max(1);
+    let largest = settings.int::<usize>(LARGEST_BATCH)?.max(1);
+    match (settings.has(BATCH), settings.has(LARGEST_BATCH)) {
+        (true, false) => Ok((batch, batch)),
+        _ if largest >= batch => Ok((batch, largest)),
+        (true, true) => {
+            let message = format!("{largest} is less than {BATCH}={batch}; raise it or lower {BATCH}");
+            Err(Error::config(LARGEST_BATCH, message))
+        }
+        (false, _) => {
+            notes.warn(format_args!("{BATCH}: lowered from its default to {LARGEST_BATCH}={largest}"));
+            Ok((largest, largest))
+        }
+    }
+}
+
+/// A batch that the memory cannot hold would never be full, nor its record ever fit.
+fn in_buffer(batch: usize, settings: &Settings, notes: &mut Notes) -> Result<(usize, usize), Error> {
     let buffer = settings.int::<usize>(BUFFER)?;
     if batch <= buffer {
-        return Ok(Memory { batch, buffer });
+        return Ok((batch, buffer));
     }
     match (settings.has(BATCH), settings.has(BUFFER)) {
         (true, true) => {
@@ -312,14 +337,14 @@ pub(super) fn memory(settings: &Settings, notes: &mut Notes) -> Result<Memory, E
         }
         (_, true) => {
             notes.warn(format_args!("{BATCH}: lowered from its default to {buffer}, the whole of {BUFFER}"));
-            Ok(Memory { batch: buffer, buffer })
+            Ok((buffer, buffer))
         }
         _ => {
             // One batch to fill while another is under way.
             let buffer = batch.saturating_mul(2);
             notes
                 .warn(format_args!("{BUFFER}: raised from its default to {buffer}, room for two of {BATCH}"));
-            Ok(Memory { batch, buffer })
+            Ok((batch, buffer))
         }
     }
 }

@@ -77,6 +77,11 @@ impl ProducerConfig {
         self.batch_size
     }
 
+    /// How far a full batch grows on until the broker can take it; at least [`batch_size`](Self::batch_size).
+    pub fn batch_max_size(&self) -> usize {
+        self.batch_max_size
+    }
+
     /// How long a batch that is not full waits for more records.
     pub fn linger(&self) -> Duration {
         self.linger

@@ -64,6 +64,7 @@ pub struct ProducerConfig {
     retries: u32,
     max_in_flight: usize,
     batch_size: usize,
+    batch_max_size: usize,
     linger: Duration,
     buffer_memory: usize,
     buffer_memory_per_broker_ratio: f64,

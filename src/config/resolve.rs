@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::protocol::record::compression::{Compression, CompressionType};
 use std::collections::BTreeMap;
 
+const AVAILABILITY: &str = "partitioner.availability.timeout.ms";
+
 pub(super) fn resolve(
     settings: &Settings,
     plugin_values: BTreeMap<String, Secret>,
@@ -33,6 +35,7 @@ pub(super) fn resolve(
         retries: reliability.retries,
         max_in_flight: reliability.max_in_flight,
         batch_size: memory.batch,
+        batch_max_size: memory.largest_batch,
         linger: timing.linger,
         buffer_memory: memory.buffer,
         buffer_memory_per_broker_ratio: settings.real("buffer.memory.per.broker.ratio")?,
@@ -44,9 +47,7 @@ pub(super) fn resolve(
         partitioner: partitioner(settings)?,
         partitioner_ignore_keys: settings.flag("partitioner.ignore.keys")?,
         partitioner_adaptive: settings.flag("partitioner.adaptive.partitioning.enable")?,
-        partitioner_availability_timeout: check::unless_zero(
-            settings.time("partitioner.availability.timeout.ms")?,
-        ),
+        partitioner_availability_timeout: settings.time(AVAILABILITY).map(check::unless_zero)?,
         drop_close_timeout: settings.time("drop.close.timeout.ms")?,
         transactional_id: reliability.transactional_id,
         transaction_timeout: reliability.transaction_timeout,

@@ -149,6 +149,19 @@ impl ProducerConfigBuilder {
         self.typed("batch.size", int(batch_size))
     }
 
+    /// How far a batch that is full grows on until the broker can take it.
+    ///
+    /// 0 to 2,147,483,647 bytes. Default: 262,144, or [`batch_size`](Self::batch_size) where that is set, which is then the most
+    /// that any batch holds, as in Java. As long as requests keep up with the records, batches are sent when they hold
+    /// `batch.size` bytes and nothing grows; when they do not, they are sent as fast as before, with more in each. Takes memory
+    /// only as batches grow; at most a sixteenth of `buffer.memory`, and `max.request.size`. Without effect with a codec. If the
+    /// broker finds a batch too large (`max.message.bytes` of the topic), it is split, and batches of that partition grow no more.
+    ///
+    /// Key: `batch.max.size`, as KIP-782 names it; Java has none.
+    pub fn batch_max_size(self, batch_max_size: usize) -> Self {
+        self.typed("batch.max.size", int(batch_max_size))
+    }
+
     /// How long a batch that is not full waits for more records, counted from its first one.
     ///
     /// From 0. Default: 5 ms. Longer makes fuller batches, at the price of latency; whoever waits for a result, and

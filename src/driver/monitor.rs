@@ -150,6 +150,7 @@ mod tests {
     fn no_thread_without_work() {
         let settings = Settings {
             batch_size: 100,
+            batch_max_size: 0,
             linger: Duration::ZERO,
             buffer_memory: 1000,
             broker_share: 1.0,

@@ -86,12 +86,13 @@ impl Engine {
         {
             return false;
         }
-        let until = node.ready.iter().map(|number| {
+        let waits = node.ready.iter().map(|number| {
             let partition = self.partitions.get(*number as usize)?.as_deref()?;
             let patient = partition.lane.retries().is_empty();
             self.acc.may_wait(&partition.entry, now).filter(|_| patient)
         });
-        let until = until.reduce(|a, b| Some(a?.min(b?))).flatten();
+        let all = waits.reduce(|a, b| a.zip(b).map(|((a, n), (b, m))| (a.min(b), n + m))).flatten();
+        let until = all.filter(|(_, batches)| *batches < enough).map(|(until, _)| until);
         let idle = connection.in_flight.is_empty();
         connection.gathers_until = until.map(|at| rests.filter(|_| idle).map_or(at, |rest| rest.min(at)));
         until.is_some()
@@ -105,7 +106,9 @@ impl Engine {
     /// Tells application threads what each broker has under way, so that they wake the sender only where that helps.
     pub(super) fn publish_loads(&self, now: Instant) {
         let pause = self.pause();
-        for node in self.nodes.values().filter(|n| !n.is_bootstrap()) {
+        let brokers = || self.nodes.values().filter(|n| !n.is_bootstrap());
+        self.acc.signals.set_brokers(brokers().count());
+        for node in brokers() {
             let load = match &node.link {
                 Link::Idle => Load::IdleFrom(None),
                 // No timer ends this wait while nothing is to be sent there.
@@ -182,7 +185,7 @@ impl Engine {
             },
             Gate::New => {
                 let Peek::Ready { len, .. } = acc.peek(&partition.entry, now) else { return Next::Nothing };
-                if !first && len.unwrap_or_else(|| acc.batch_size()) > room {
+                if !first && len.unwrap_or_else(|| acc.largest_batch()) > room {
                     return Next::NoRoom;
                 }
                 let Some(batch) = acc.take(&partition.entry) else { return Next::Nothing };

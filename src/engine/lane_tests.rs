@@ -19,6 +19,7 @@ use std::time::Duration;
 fn parcels(count: usize) -> VecDeque<Parcel> {
     let settings = Settings {
         batch_size: 1000,
+        batch_max_size: 0,
         linger: Duration::ZERO,
         buffer_memory: 1 << 20,
         broker_share: 1.0,

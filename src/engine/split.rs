@@ -65,6 +65,7 @@ impl Engine {
                 partition.backoff_until = None;
                 acc.split(&entry, &parcel.batch, handles);
                 entry.observe_ratio(1.0);
+                entry.stop_growing();
             }
             Err(problem) => {
                 let error = Error::new(ErrorKind::Internal, format!("cannot split a batch: {problem}"))
@@ -140,6 +141,7 @@ impl Engine {
                 created: parent.batch.created,
                 generation: parent.batch.generation,
                 waited: parent.batch.waited,
+                turns: 1,
             };
             let mut part = Parcel::new(batch, parent.deadline);
             part.last_error.clone_from(&parent.last_error);

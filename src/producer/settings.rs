@@ -44,6 +44,7 @@ pub(super) fn patience(config: &ProducerConfig) -> Duration {
 pub(super) fn accumulator(config: &ProducerConfig, adaptive: bool) -> accumulator::Settings {
     accumulator::Settings {
         batch_size: config.batch_size(),
+        batch_max_size: config.batch_max_size().min(config.max_request_size()),
         linger: config.linger(),
         buffer_memory: config.buffer_memory(),
         broker_share: config.buffer_memory_per_broker_ratio(),

@@ -256,6 +256,7 @@ fn flush_waits_for_the_parts_of_a_split_batch() {
             completion,
             created: parent.created,
             generation: parent.generation,
+            turns: 1,
         });
     }
     rig.acc.split(&rig.partitions[0], &parent, parts);

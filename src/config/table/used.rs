@@ -58,6 +58,8 @@ pub(super) const KEYS: &[Key] = &[
         "Requests on one connection that may wait for their answers. 1 keeps order without idempotence, at the cost of throughput; above 5 needs `enable.idempotence=false`."),
     key("batch.size", int(0), Some("16384"), Medium, Used,
         "Most bytes that records of one partition are gathered to before they are sent; a bigger record goes alone. 0: each record alone. With a codec it bounds the estimated compressed size."),
+    key("batch.max.size", int(0), Some("262144"), Low, Ours,
+        "How far a batch that is full grows on, without a codec, until the broker can take it: while requests are slower than records. Unset, it is `batch.size` where that is set. At most a sixteenth of `buffer.memory`, and `max.request.size`."),
     key("linger.ms", long_ms(0), Some("5"), Medium, Used,
         "How long a batch that is not full waits for more records, from its first one. Anyone who waits for a result ends it. At most 2147483647 counts."),
     key("buffer.memory", Int { min: 1, max: i64::MAX, off: false }, Some("33554432"), High, Used,

@@ -41,6 +41,13 @@ impl Dice {
     }
 }
 
+/// To what batches grow in a seed's run, in every other one. Not from its dice: the other runs are what they have always
+/// been, and so are the defects that they have found.
+pub(super) fn growth(seed: u64, batch_size: usize) -> usize {
+    let mut dice = Dice::new(seed ^ 0x67_726f_7774);
+    if dice.one_in(2) { 0 } else { batch_size * dice.between(2, 16) as usize }
+}
+
 /// A number in the environment.
 pub(super) fn number(key: &str) -> Option<u64> {
     std::env::var(key).ok()?.parse().ok()

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::application::{Application, GROUP};
-use super::dice::Dice;
+use super::dice::{Dice, growth};
 use super::oracle::Promise;
 use super::world::{Net, Setup, World, ms};
 use crate::engine::TransactionSettings;
@@ -60,6 +60,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
     let timeout = ms(dice.pick(&[400, 3000, 60_000]));
     e.transactional = Some(TransactionSettings { id: ID.into(), timeout });
     s.acc.batch_size = dice.pick(&[1, 300, 1000, 4000]);
+    s.acc.batch_max_size = growth(seed, s.acc.batch_size);
     s.acc.linger = ms(dice.pick(&[0, 0, 5, 30]));
     s.acc.buffer_memory = dice.pick(&[64 << 10, 1 << 20]);
     s.acc.delivery_timeout = ms(dice.pick(&[150, 400, 1500, 5000, 30_000]));

@@ -10,7 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::dice::{Dice, run_seeds};
+use super::dice::{Dice, growth, run_seeds};
 use super::oracle::{Ledger, Promise};
 use super::world::{Net, Setup, World, ms};
 use crate::mock::{BrokerVersion, Fault};
@@ -68,6 +68,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
         CompressionType::Gzip,
     ]);
     s.acc.compression = Compression::new(codec);
+    s.acc.batch_max_size = growth(seed, s.acc.batch_size);
     s.net = dice.net();
     s
 }

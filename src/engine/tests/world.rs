@@ -103,6 +103,7 @@ impl Setup {
             },
             acc: Settings {
                 batch_size: 1000,
+                batch_max_size: 0,
                 linger: ms(5),
                 buffer_memory: 1 << 20,
                 broker_share: 0.5,
