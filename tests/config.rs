@@ -471,6 +471,22 @@ fn batches_fit_into_memory() {
 }
 
 #[test]
+fn batches_grow_unless_their_size_was_set() {
+    let sizes = |config: ProducerConfig| (config.batch_size(), config.batch_max_size());
+    assert_eq!(sizes(quiet(&[])), (16_384, 262_144));
+    assert_eq!(sizes(quiet(&[("batch.size", "16384")])), (16_384, 16_384));
+    assert_eq!(sizes(quiet(&[("batch.size", "1000000")])), (1_000_000, 1_000_000));
+    assert_eq!(sizes(quiet(&[("batch.size", "1000"), ("batch.max.size", "5000")])), (1000, 5000));
+    assert_eq!(sizes(quiet(&[("batch.size", "5000"), ("batch.max.size", "5000")])), (5000, 5000));
+    assert_eq!(sizes(quiet(&[("batch.max.size", "1000000")])), (16_384, 1_000_000));
+    assert_eq!(sizes(warned(&[("batch.max.size", "1000")], &["batch.size", "batch.max.size"])), (1000, 1000));
+    refused(
+        &[("batch.size", "2000"), ("batch.max.size", "1000")],
+        &["batch.max.size: 1000", "batch.size=2000"],
+    );
+}
+
+#[test]
 fn backoffs_and_their_maximum() {
     let reconnect = |config: ProducerConfig| (config.reconnect_backoff(), config.reconnect_backoff_max());
     let retry = |config: ProducerConfig| (config.retry_backoff(), config.retry_backoff_max());

@@ -132,6 +132,14 @@ impl Pace {
     }
 }
 
+#[cfg(test)]
+impl Pace {
+    /// Nobody's full batches wait.
+    pub(super) fn is_idle(&self) -> bool {
+        self.brokers.iter().all(|queue| queue.bytes.load(Ordering::Relaxed) == 0)
+    }
+}
+
 impl Queue {
     fn new() -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The accumulator without and with threads; a small stand-in for the sender.
 
 mod appending;
+mod growing;
 mod lifecycle;
 #[cfg(shuttle)]
 mod models;
@@ -102,6 +103,7 @@ impl Rig {
         assert!(self.acc.unfinished.is_empty());
         assert_eq!(self.acc.pending_records(), 0);
         assert_eq!(self.acc.pool.waiting(), 0);
+        assert!(self.acc.pool.pace.is_idle());
         assert_eq!(self.acc.pressure.load(Ordering::SeqCst), 0);
         assert!(self.partitions.iter().all(|p| p.backlog() == 0));
     }

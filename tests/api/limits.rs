@@ -105,6 +105,24 @@ fn many_partitions_go_in_one_request_and_no_request_is_larger_than_allowed() {
 }
 
 #[test]
+fn batches_that_grow_while_a_broker_is_slow_fit_into_requests_and_nothing_is_lost() {
+    let cluster = MockCluster::builder().topic("t", 4).start().unwrap();
+    let config = fast(&cluster).batch_size(4_000).batch_max_size(50_000).max_request_size(60_000);
+    let producer = open(config.max_in_flight_requests_per_connection(1));
+    cluster.inject(Fault::on(ApiKey::PRODUCE).delay(ms(100)).times(3));
+    let handles = (0..4).flat_map(|at| send_numbers(&producer, "t", at, 0..20_000)).collect::<Vec<_>>();
+    all_delivered(&handles);
+    (0..4).for_each(|at| holds(&cluster, "t", at, 0..20_000));
+    let sizes: Vec<usize> =
+        (0..4).flat_map(|at| cluster.batches("t", at)).map(|batch| batch.bytes.len()).collect();
+    assert!(sizes.iter().all(|n| *n <= 50_000), "{sizes:?}");
+    assert!(sizes.iter().any(|n| *n > 40_000), "{sizes:?}");
+    let requests = cluster.requests(ApiKey::PRODUCE);
+    assert!(requests.iter().all(|r| r.size <= 62_000), "{:?}", requests.iter().map(|r| r.size).max());
+    no_violations(&cluster);
+}
+
+#[test]
 fn batches_of_a_megabyte_over_a_thousand_partitions_fit_into_the_default_memory() {
     let cluster = MockCluster::builder().brokers(3).topic("t", 1000).start().unwrap();
     let producer = open(lingering(&cluster).batch_size(1 << 20).max_request_size(2 << 20));

@@ -118,6 +118,14 @@ fn a_waiting_get_ends_linger() {
 }
 
 #[test]
+fn threads_that_let_batches_grow_race_the_sender() {
+    model::check(|| {
+        let settings = Settings { batch_max_size: 800, buffer_memory: 16 * 1024, ..tiny() };
+        run(&settings, false, 3, vec![sends(1, 5, 0), sends(2, 4, 0)]);
+    });
+}
+
+#[test]
 fn threads_that_compress_race_the_sender() {
     model::check(|| {
         let compression = Compression::new(CompressionType::Lz4);

@@ -206,6 +206,12 @@ fn nothing_but_signals_moves_batches_that_linger_for_ever() {
 }
 
 #[test]
+fn threads_that_let_batches_grow_keep_the_order() {
+    let settings = Settings { batch_max_size: 5000, buffer_memory: 16 * 5000, ..tight() };
+    run(&Load { settings, threads: 8, records: 2000, fail_every: 11, close_early: false });
+}
+
+#[test]
 fn threads_that_compress_keep_the_order() {
     let compression = Compression::new(CompressionType::Lz4);
     let settings = Settings { compression, buffer_memory: 20 * 700, ..tight() };

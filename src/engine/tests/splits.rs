@@ -46,6 +46,25 @@ fn handles_callbacks_and_flush_follow_the_parts() {
 }
 
 #[test]
+fn a_topic_that_takes_no_batch_that_has_grown_gets_none_any_more() {
+    let mut story = Story::going(|s| {
+        s.acc.batch_size = 1000;
+        s.acc.batch_max_size = 16_000;
+        s.acc.linger = ms(5);
+        s.cluster.max_message_bytes = 4000;
+    });
+    for _ in 0..5 {
+        story.fault(produce().delay(ms(50)));
+        (0..100).for_each(|_| {
+            story.send_sized(0, 100);
+        });
+        story.all_acked(ms(1000));
+    }
+    assert_eq!(story.metrics().batches_split, 1);
+    story.audit();
+}
+
+#[test]
 fn a_record_that_is_too_large_alone_fails_and_its_neighbours_do_not() {
     let mut story = Story::new(large_batches(600));
     let sent: Vec<usize> = [50, 50, 900, 50, 50, 900].iter().map(|n| story.send_sized(0, *n)).collect();

@@ -52,6 +52,25 @@ fn large_requests_leave_one_by_one() {
 }
 
 #[test]
+fn what_fills_up_while_a_request_is_under_way_shares_the_next_one_batch_for_batch() {
+    let mut story = Story::going(|s| {
+        s.acc.batch_size = 1000;
+        s.acc.batch_max_size = 100_000;
+        s.acc.linger = ms(50);
+    });
+    story.fault(produce().delay(ms(20)));
+    // Ten fill a batch; the first leaves by itself, and the others are not enough to be sent before its answer.
+    for n in 0..200 {
+        story.send_sized(n / 10 % 2, 90);
+        story.pass(Duration::from_micros(10));
+    }
+    story.all_acked(ms(200));
+    let batches: Vec<usize> = (0..2).map(|at| story.batches(at).len()).collect();
+    assert!(batches.iter().all(|n| *n <= 5), "{batches:?} batches for ten of the usual size each");
+    story.audit();
+}
+
+#[test]
 fn while_a_request_is_being_written_none_is_added() {
     let mut story = Story::going(|_| {});
     send_at_once(&mut story, 2);
