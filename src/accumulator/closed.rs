@@ -69,11 +69,10 @@ impl ClosedBatches {
         self.slots.len()
     }
 
-    /// The open batch is full once more; how many full ones there are now. If there is one more, that is none: the next
-    /// takes no request of its own as long as this one grows.
+    /// The open batch is full once more; how many full ones that makes.
     pub(super) fn ripen(&mut self, ripe: Ripe) -> usize {
         self.ripe = Some(ripe);
-        self.slots.len().max(1)
+        self.turns()
     }
 
     /// Whether the open batch is the next.
@@ -95,22 +94,27 @@ impl ClosedBatches {
         })
     }
 
-    /// Until when a lone full batch would linger if it were not full, and how often it was.
+    /// Until when the front would linger if it were not full, and how many full batches there are, one that has grown
+    /// counting as several.
     pub(super) fn may_wait(
         &self,
         now: Instant,
         linger: Duration,
         pressing: impl Fn(&BatchCompletion, u64) -> bool,
     ) -> Option<(Instant, usize)> {
-        let ripe = self.ripe.as_ref();
-        let (created, completion, generation, turns) = match self.slots.front() {
-            Some(slot) => slot.batch().map(|b| (b.created, &b.completion, b.generation, b.turns))?,
-            None => ripe.map(|ripe| (ripe.created, &ripe.completion, ripe.generation, 0))?,
+        let (created, completion, generation) = match self.slots.front() {
+            Some(slot) => slot.batch().map(|batch| (batch.created, &batch.completion, batch.generation))?,
+            None => self.ripe.as_ref().map(|ripe| (ripe.created, &ripe.completion, ripe.generation))?,
         };
-        let turns = turns + ripe.map_or(0, |ripe| ripe.turns);
         let until = crate::clock::deadline(created, linger);
-        let wait = self.slots.len() <= 1 && until > now && !pressing(completion, generation);
-        wait.then_some((until, turns as usize))
+        let wait = until > now && !pressing(completion, generation);
+        wait.then(|| (until, self.turns()))
+    }
+
+    fn turns(&self) -> usize {
+        let closed = self.slots.iter().map(|slot| slot.batch().map_or(1, |batch| batch.turns));
+        let ripe = self.ripe.as_ref().map(|ripe| ripe.turns);
+        closed.chain(ripe).map(|turns| turns as usize).sum()
     }
 
     /// Batches that the sender has not taken.

@@ -81,21 +81,18 @@ const RAW_CAP: usize = 4;
 const WORTH_SENDING: usize = 128 * 1024;
 /// Not more batches than this are waited for.
 const MAX_GATHER: usize = 8;
-/// Batches that grow cost less with every byte, as long as what is gathered for all brokers stays in a core's cache.
+/// Batches that grow cost less with every byte, up to where a request leaves a core's cache.
 const WORTH_GROWING: usize = 512 * 1024;
 
-/// How many full batches make a request worth sending while another one is under way, for each of some brokers. A codec has
-/// better things to do than to wait: it compresses while they are.
+/// How many full batches make a request worth sending while another one is under way. A codec has better things to do than
+/// to wait: it compresses while they are.
 fn gathering(settings: &Settings) -> Gathering {
     let batches = |bytes: usize| bytes / settings.batch_size.max(1);
-    let least = batches(WORTH_SENDING).clamp(1, MAX_GATHER);
-    if settings.compression.codec() != CompressionType::None {
-        Gathering { least: 1, all: 1 }
-    } else if grown(settings) > settings.batch_size {
-        Gathering { least, all: batches(WORTH_GROWING) }
-    } else {
-        Gathering { least, all: least }
-    }
+    let compresses = settings.compression.codec() != CompressionType::None;
+    let least = if compresses { 1 } else { batches(WORTH_SENDING).clamp(1, MAX_GATHER) };
+    let grows = grown(settings) > settings.batch_size;
+    let most = if grows { batches(WORTH_GROWING).max(least) } else { least };
+    Gathering { batch_size: settings.batch_size.max(1), least, most }
 }
 
 /// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy, and not so
@@ -351,14 +348,16 @@ impl RecordAccumulator {
         entry.peek(|intake| intake.peek(now, self.settings.linger, pressing))
     }
 
-    /// Until when the front of this partition's queue may wait for others to share its request; `None`: not at all,
-    /// since a second batch stands behind it, which takes a request of its own, or its time has come.
+    /// Until when the front of this partition's queue may wait for others to share its request, and how many full batches
+    /// there are; `None`: not at all, since its time has come, or a second batch stands behind it, which takes a request
+    /// of its own or, if it grows, would soon do.
     pub(crate) fn may_wait(&self, entry: &PartitionEntry, now: Instant) -> Option<(Instant, usize)> {
         let pressing = |batch: &BatchCompletion, generation| self.is_pressing(batch, generation);
         if self.is_closed() {
             return None;
         }
-        entry.closed.lock().may_wait(now, self.settings.linger, pressing)
+        let waits = entry.closed.lock().may_wait(now, self.settings.linger, pressing);
+        waits.filter(|(_, batches)| *batches == 1 || self.signals.is_fast())
     }
 
     /// Whether linger is over for a batch, however long it has lasted.

@@ -50,7 +50,7 @@ pub(crate) struct Signals {
     start: Instant,
     brokers: [Broker; PLACES],
     gathering: Gathering,
-    /// What that makes for one of the brokers there are.
+    /// What that makes at the rate of now.
     gather: AtomicUsize,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -58,9 +58,11 @@ pub(crate) struct Signals {
 /// How many full batches make a request worth sending while another one is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gathering {
+    /// Bytes of a full batch.
+    pub(crate) batch_size: usize,
     pub(crate) least: usize,
-    /// For all brokers together, if that is more.
-    pub(crate) all: usize,
+    /// If records come so fast that it hardly takes longer.
+    pub(crate) most: usize,
 }
 
 /// What the sender has not looked at yet.
@@ -102,10 +104,15 @@ impl Signals {
         self.gather.load(Ordering::Relaxed)
     }
 
-    /// Sender: so many brokers are in use.
-    pub(crate) fn set_brokers(&self, brokers: usize) {
-        let share = self.gathering.all / brokers.max(1);
-        self.gather.store(share.max(self.gathering.least), Ordering::Relaxed);
+    /// Whether records come so fast that a partition's second batch waits as its first one does.
+    pub(crate) fn is_fast(&self) -> bool {
+        self.gather() > self.gathering.least
+    }
+
+    /// Sender: so many bytes will soon be there for a broker.
+    pub(crate) fn gather_for(&self, bytes: usize) {
+        let Gathering { batch_size, least, most } = self.gathering;
+        self.gather.store((bytes / batch_size).clamp(least, most), Ordering::Relaxed);
     }
 
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
@@ -134,7 +141,7 @@ impl Signals {
         self.note(entry);
         let broker = &self.brokers[place(entry.leader())];
         let closed = broker.closed.fetch_add(1, Ordering::SeqCst) + 1;
-        let several = waiting > 1 || closed >= self.gather();
+        let several = (waiting > 1 && !self.is_fast()) || closed >= self.gather();
         let worth_it = match broker.load.load(Ordering::SeqCst) {
             FULL => false,
             BUSY => several,

@@ -55,7 +55,9 @@ impl Engine {
             if parcels.is_empty() {
                 return self.recycled.keep_parcels(parcels);
             }
-            together += parcels.iter().map(|sent| sent.parcel.batch.wire_len()).sum::<usize>();
+            let bytes: usize = parcels.iter().map(|sent| sent.parcel.batch.wire_len()).sum();
+            together += bytes;
+            self.flow.add(bytes);
             self.send_produce(id, parcels, now);
         }
     }
@@ -104,10 +106,11 @@ impl Engine {
     }
 
     /// Tells application threads what each broker has under way, so that they wake the sender only where that helps.
-    pub(super) fn publish_loads(&self, now: Instant) {
+    pub(super) fn publish_loads(&mut self, now: Instant) {
         let pause = self.pause();
         let brokers = || self.nodes.values().filter(|n| !n.is_bootstrap());
-        self.acc.signals.set_brokers(brokers().count());
+        let in_use = brokers().filter(|n| n.up().is_some()).count();
+        self.acc.signals.gather_for(self.flow.expected(now) / in_use.max(1));
         for node in brokers() {
             let load = match &node.link {
                 Link::Idle => Load::IdleFrom(None),

@@ -33,6 +33,7 @@ mod answer;
 mod backoff;
 mod drain;
 mod failure;
+mod flow;
 mod identity;
 mod lane;
 mod links;
@@ -63,6 +64,7 @@ use crate::error::Error;
 use crate::sync::Arc;
 use account::AnswerNotes;
 use backoff::Rng;
+use flow::Flow;
 use identity::Identities;
 use metadata::Metadata;
 use node::{Node, NodeId};
@@ -140,6 +142,7 @@ pub(crate) struct Engine {
     told_at: Option<Instant>,
     /// When somebody last waited for a record.
     hurried_at: Option<Instant>,
+    flow: Flow,
 }
 
 /// For so long after somebody waited for a record, somebody may do so again.
@@ -178,6 +181,7 @@ impl Engine {
             last_run: None,
             told_at: None,
             hurried_at: None,
+            flow: Flow::default(),
             rng,
             settings,
             acc,

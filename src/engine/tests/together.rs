@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scenario::{Story, produce};
 use super::world::ms;
+use crate::protocol::ApiKey;
 
 /// So many batches for partition 0, which the sender sees all at once; returns the first record.
 fn send_at_once(story: &mut Story, batches: usize) -> usize {
@@ -51,22 +52,53 @@ fn large_requests_leave_one_by_one() {
     story.audit();
 }
 
-#[test]
-fn what_fills_up_while_a_request_is_under_way_shares_the_next_one_batch_for_batch() {
-    let mut story = Story::going(|s| {
+/// Ten records fill a batch, which may grow; so many of them for two partitions in turn, a full batch every so often.
+fn stream(story: &mut Story, records: usize, full_every: Duration) {
+    for n in 0..records {
+        story.send_sized(n / 10 % 2, 90);
+        story.pass(full_every / 10);
+    }
+}
+
+fn streaming() -> Story {
+    Story::going(|s| {
         s.acc.batch_size = 1000;
         s.acc.batch_max_size = 100_000;
         s.acc.linger = ms(50);
-    });
+        s.engine.idempotent = false;
+        s.engine.max_in_flight = 100;
+    })
+}
+
+#[test]
+fn where_records_come_fast_what_fills_up_while_a_request_is_under_way_shares_the_next_one() {
+    let mut story = streaming();
+    let often = Duration::from_micros(10);
+    stream(&mut story, 3000, often);
+    let before = story.requests(ApiKey::PRODUCE);
     story.fault(produce().delay(ms(20)));
-    // Ten fill a batch; the first leaves by itself, and the others are not enough to be sent before its answer.
-    for n in 0..200 {
-        story.send_sized(n / 10 % 2, 90);
-        story.pass(Duration::from_micros(10));
-    }
+    stream(&mut story, 4000, often);
+    let requests = story.requests(ApiKey::PRODUCE) - before;
+    // Every second batch would be 64, and the wire takes its time.
+    assert!(requests <= 50, "{requests} requests for four hundred batches of the usual size");
     story.all_acked(ms(200));
-    let batches: Vec<usize> = (0..2).map(|at| story.batches(at).len()).collect();
-    assert!(batches.iter().all(|n| *n <= 5), "{batches:?} batches for ten of the usual size each");
+    story.audit();
+}
+
+#[test]
+fn where_they_do_not_a_partitions_second_full_batch_does_not_wait() {
+    let mut story = streaming();
+    stream(&mut story, 300, ms(1));
+    story.all_acked(ms(200));
+    story.fault(produce().delay(ms(40)));
+    let before = story.requests(ApiKey::PRODUCE);
+    for _ in 0..4 {
+        story.send_sized(0, 900);
+        story.pass(Duration::from_micros(100));
+    }
+    story.pass(ms(10));
+    assert!(story.requests(ApiKey::PRODUCE) - before >= 2, "not before the first one is answered");
+    story.all_acked(ms(200));
     story.audit();
 }
 
