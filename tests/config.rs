@@ -480,6 +480,8 @@ fn batches_grow_unless_their_size_was_set() {
     assert_eq!(sizes(quiet(&[("batch.size", "5000"), ("batch.max.size", "5000")])), (5000, 5000));
     assert_eq!(sizes(quiet(&[("batch.max.size", "1000000")])), (16_384, 1_000_000));
     assert_eq!(sizes(warned(&[("batch.max.size", "1000")], &["batch.size", "batch.max.size"])), (1000, 1000));
+    assert_eq!(sizes(quiet(&[("batch.max.size", "0")])), (16_384, 16_384));
+    assert_eq!(sizes(quiet(&[("batch.size", "1000"), ("batch.max.size", "0")])), (1000, 1000));
     refused(
         &[("batch.size", "2000"), ("batch.max.size", "1000")],
         &["batch.max.size: 1000", "batch.size=2000"],

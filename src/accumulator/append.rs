@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::batch::{Fresh, Growth};
+use super::batch::{Fresh, Growth, SizeLimits};
 use super::budget::{Wait, Waited};
 use super::chunks::{Body, ChunkList};
 use super::destination::Target;
@@ -21,7 +21,7 @@ use crate::protocol::record::{BATCH_HEADER_LEN, RecordBody, RecordSink};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
-/// A batch grows for this part of `delivery.timeout.ms` at most: its last record has so much less of it than its first.
+/// A batch grows during this part of `delivery.timeout.ms`, which counts from its first record.
 const GROWS_FOR: u32 = 16;
 
 /// Where a record went.
@@ -243,11 +243,12 @@ impl RecordAccumulator {
 
     /// Whether full batches of this partition grow on.
     pub(super) fn growth(&self, entry: &PartitionEntry) -> Growth {
-        if self.limits.grown <= self.limits.batch_size || !entry.may_grow() {
+        let SizeLimits { batch_size, largest, .. } = self.limits;
+        if largest <= batch_size {
             return Growth::NONE;
         }
         Growth {
-            most: self.limits.grown.saturating_sub(BATCH_HEADER_LEN),
+            most: entry.grows_to(batch_size).min(largest.saturating_sub(BATCH_HEADER_LEN)),
             begun_since: clock::now().checked_sub(self.settings.delivery_timeout / GROWS_FOR),
         }
     }

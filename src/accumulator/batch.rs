@@ -42,7 +42,7 @@ pub(crate) struct OpenBatch {
     preamble: Preamble,
     /// What the batch holds at most: its limits, as the codec's past stood when it was begun; more once it has grown.
     raw_limit: usize,
-    /// How many batches' worth of records it is.
+    /// How many batches it would be if it had not grown.
     turns: u32,
     /// Bytes of it that the pace knows of.
     paced: usize,
@@ -63,7 +63,7 @@ pub(crate) struct SizeLimits {
     /// Bounds the bytes before compression, which are what holds memory.
     pub(crate) raw_cap: usize,
     /// `batch.max.size`: how far a full batch grows on that the sender has not come for, header included.
-    pub(crate) grown: usize,
+    pub(crate) largest: usize,
 }
 
 impl SizeLimits {
@@ -75,7 +75,7 @@ impl SizeLimits {
     }
 }
 
-/// Whether a full batch grows on.
+/// Whether a full batch grows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     /// To so many bytes of records.
@@ -244,7 +244,7 @@ impl OpenBatch {
         }
     }
 
-    /// It is full, but takes another `turn` of bytes, or as much as a record of `len` does; `false`: it does not.
+    /// Takes `turn` bytes more, or as many as a record of `len` does; `false`: it does not.
     pub(super) fn grow(&mut self, len: usize, turn: usize, growth: Growth) -> bool {
         let needed = self.len + len.max(1);
         let is_young = growth.begun_since.is_none_or(|since| self.life.created >= since);
@@ -252,7 +252,6 @@ impl OpenBatch {
             return false;
         }
         self.raw_limit = (self.len + turn).max(needed).min(growth.most);
-        self.turns += 1;
         true
     }
 
@@ -263,18 +262,26 @@ impl OpenBatch {
         (self.chunks.leader(), bytes)
     }
 
+    /// How many batches it would have been by now, the last not full.
     pub(super) fn turns(&self) -> u32 {
         self.turns
     }
 
-    /// What the sender is told of it once it has grown.
-    pub(super) fn ripe(&self) -> Ripe {
+    /// It was full, and has grown. What the sender is told of it.
+    pub(super) fn ripen(&mut self) -> Ripe {
+        let times_full = self.turns;
+        self.turns += 1;
         Ripe {
             created: self.life.created,
             generation: self.life.generation,
             completion: self.life.completion.clone(),
-            turns: self.turns - 1,
+            times_full,
         }
+    }
+
+    /// Bytes on the wire if it were closed now, header included.
+    pub(super) fn wire_len(&self) -> usize {
+        BATCH_HEADER_LEN + self.len
     }
 
     fn chunk_size(&self) -> usize {
@@ -351,8 +358,7 @@ pub(super) struct Ripe {
     pub(super) created: Instant,
     pub(super) generation: u64,
     pub(super) completion: Arc<BatchCompletion>,
-    /// How often it was full.
-    pub(super) turns: u32,
+    pub(super) times_full: u32,
 }
 
 /// A batch that takes no more records and is not compressed yet.

@@ -1,9 +1,9 @@
-//! A partition's batches that take no more records, in order, until the sender takes them; and what there is to know of
-//! one behind them that is full and takes some more until then.
+//! A partition's batches that take no more records, in order, until the sender takes them; and a note of the open one behind
+//! them, where that is full and grows on until then.
 //!
 //! Pure but for the pace, which is told what comes and goes. In a lock of its own: the sender looks here many times for each
 //! batch, and the application threads that append meanwhile have nothing to do with it until their batch is full. Must not
-//! know brokers, nor the open batch.
+//! know brokers, nor the open batch itself.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ pub(super) enum Taken {
     Empty,
     /// What stands there cannot be taken yet.
     NotYet,
+    /// It has more bytes than may be taken.
+    TooLarge,
     Raw(ClosedBatch),
     Sealed(Batch),
 }
@@ -72,7 +74,7 @@ impl ClosedBatches {
     /// The open batch is full once more; how many full ones that makes.
     pub(super) fn ripen(&mut self, ripe: Ripe) -> usize {
         self.ripe = Some(ripe);
-        self.turns()
+        self.full_batches()
     }
 
     /// Whether the open batch is the next.
@@ -94,8 +96,7 @@ impl ClosedBatches {
         })
     }
 
-    /// Until when the front would linger if it were not full, and how many full batches there are, one that has grown
-    /// counting as several.
+    /// Until when the front would linger if it were not full, and how many full batches there are.
     pub(super) fn may_wait(
         &self,
         now: Instant,
@@ -108,13 +109,14 @@ impl ClosedBatches {
         };
         let until = crate::clock::deadline(created, linger);
         let wait = until > now && !pressing(completion, generation);
-        wait.then(|| (until, self.turns()))
+        wait.then(|| (until, self.full_batches()))
     }
 
-    fn turns(&self) -> usize {
+    /// How many full batches there are, one that has grown counting as several.
+    fn full_batches(&self) -> usize {
         let closed = self.slots.iter().map(|slot| slot.batch().map_or(1, |batch| batch.turns));
-        let ripe = self.ripe.as_ref().map(|ripe| ripe.turns);
-        closed.chain(ripe).map(|turns| turns as usize).sum()
+        let ripe = self.ripe.as_ref().map(|ripe| ripe.times_full);
+        closed.chain(ripe).map(|batches| batches as usize).sum()
     }
 
     /// Batches that the sender has not taken.

@@ -7,13 +7,12 @@
 
 use std::time::Instant;
 
-use super::batch::{Batch, ClosedBatch};
 use super::closed::{ClosedBatches, Taken};
 use super::intake::Intake;
 use super::memory::{MemoryPool, NO_LEADER};
 use crate::metrics::TopicCounters;
 use crate::record::TopicPartition;
-use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// What the front of a partition's queue allows.
@@ -52,8 +51,10 @@ pub(crate) struct PartitionEntry {
     ratio: AtomicU32,
     /// The same with a margin, as a batch's size is estimated by: each record looks at it.
     expected: AtomicU32,
-    /// Its full batches may grow on: the broker has not found one too large.
-    grows: AtomicBool,
+    /// The most bytes of records that the broker has acknowledged in one batch.
+    acknowledged: AtomicUsize,
+    /// The broker has found a batch too large.
+    too_large: AtomicBool,
     /// What is counted of its topic.
     pub(crate) counters: Arc<TopicCounters>,
     pub(super) intake: Mutex<Intake>,
@@ -72,7 +73,8 @@ impl PartitionEntry {
             backlog: AtomicU32::new(0),
             ratio: AtomicU32::new(1.0f32.to_bits()),
             expected: AtomicU32::new(1.0f32.to_bits()),
-            grows: AtomicBool::new(true),
+            acknowledged: AtomicUsize::new(0),
+            too_large: AtomicBool::new(false),
             counters,
             intake: Mutex::new(Intake::new(closed)),
             looked_at: AtomicBool::new(false),
@@ -92,23 +94,22 @@ impl PartitionEntry {
         })
     }
 
-    /// Sender: takes the front, closing the open batch if nothing stands before it. `None` where nothing is there, and where
-    /// a thread compresses what is, which it may have begun to do just now; it notifies.
-    pub(super) fn take(&self, pool: &Arc<MemoryPool>) -> Option<Result<Batch, ClosedBatch>> {
-        let mut taken = self.closed.lock().take_front(pool);
-        if matches!(taken, Taken::Empty) {
-            self.look(|intake| {
-                if self.closed.lock().is_empty() {
-                    intake.close_open(pool, &self.closed);
-                }
-            });
-            taken = self.closed.lock().take_front(pool);
+    /// Sender: takes the front, closing the open batch if nothing stands before it and it has not more than `room` bytes.
+    /// [`NotYet`](Taken::NotYet) also where a thread has begun to compress what is there just now; it notifies.
+    pub(super) fn take(&self, room: usize, pool: &Arc<MemoryPool>) -> Taken {
+        let taken = self.closed.lock().take_front(pool);
+        if !matches!(taken, Taken::Empty) {
+            return taken;
         }
-        match taken {
-            Taken::Empty | Taken::NotYet => None,
-            Taken::Raw(batch) => Some(Err(batch)),
-            Taken::Sealed(batch) => Some(Ok(batch)),
-        }
+        let is_too_large = self.look(|intake| {
+            let is_next = self.closed.lock().is_empty();
+            let is_too_large = is_next && intake.wire_len() > room;
+            if is_next && !is_too_large {
+                intake.close_open(pool, &self.closed);
+            }
+            is_too_large
+        });
+        if is_too_large { Taken::TooLarge } else { self.closed.lock().take_front(pool) }
     }
 
     /// Records that the sender has not taken.
@@ -163,13 +164,27 @@ impl PartitionEntry {
         self.expected.store((next * 1.05).min(1.0).to_bits(), Ordering::Relaxed);
     }
 
-    pub(super) fn may_grow(&self) -> bool {
-        self.grows.load(Ordering::Relaxed)
+    /// How many bytes of records a batch may grow to whose usual size is `turn`: step by step from what the broker has taken,
+    /// which may be less than what the producer was told. A large batch that it refuses after an attempt without an answer
+    /// could not be split.
+    pub(super) fn grows_to(&self, turn: usize) -> usize {
+        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+        if acknowledged == 0 || self.too_large.load(Ordering::Relaxed) {
+            return 0;
+        }
+        acknowledged + acknowledged.max(turn)
     }
 
-    /// A batch was too large for the broker: what is begun from now on ends where it is full.
+    /// The broker has taken a batch of so many bytes.
+    pub(super) fn acknowledge(&self, bytes: usize) {
+        if bytes > self.acknowledged.load(Ordering::Relaxed) {
+            self.acknowledged.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// A batch was too large for the broker: none grows any more.
     pub(crate) fn stop_growing(&self) {
-        self.grows.store(false, Ordering::Relaxed);
+        self.too_large.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn backlog(&self) -> u32 {

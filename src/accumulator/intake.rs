@@ -18,7 +18,7 @@ pub(crate) struct Intake {
     open: Option<OpenBatch>,
     /// Bytes since records without a key last came to this partition.
     sticky_bytes: usize,
-    /// The last batch was full more than once before the sender came for it.
+    /// The last batch was full several times before the sender came for it.
     outgrew: bool,
     /// No record enters any more.
     pub(super) closed: bool,
@@ -58,9 +58,9 @@ pub(super) enum Append {
     NeedsChunks(usize),
     /// Come back when so many bytes more are counted for the callbacks that wait in the open batch.
     Owes(usize),
-    /// The open batch was full and has grown, or is closed now, one of so many; a record without a key goes elsewhere.
+    /// The open batch was full, one of so many, and has grown or is closed; a record without a key goes elsewhere.
     Switch(usize),
-    /// The open batch was full and has grown, one of so many. Come back.
+    /// It has grown; a record that must go here comes back.
     Grown(usize),
     Closed,
 }
@@ -74,6 +74,26 @@ pub(super) enum Route {
     Sticky,
     /// As `Sticky`, but switching was tried already.
     StickyHere,
+}
+
+/// What has become of a batch that is full.
+pub(super) enum Full {
+    /// It is closed, one of so many.
+    Closed(usize),
+    /// It has grown; of so many full ones.
+    Grown(usize),
+    /// It had grown for the record before, and has now for a larger one.
+    Already,
+}
+
+impl Full {
+    /// How many full batches wait that the sender was not told of.
+    pub(super) fn waiting(self) -> usize {
+        match self {
+            Self::Closed(waiting) | Self::Grown(waiting) => waiting,
+            Self::Already => 0,
+        }
+    }
 }
 
 /// What an append works with besides the record.
@@ -93,7 +113,7 @@ pub(super) struct Supplies<'s> {
 
 /// What is to be done after a record has entered without any supplies.
 pub(super) struct Quick {
-    /// The batch is full: it is to be closed before the lock is let go of.
+    /// The batch is full: it is to grow, or to be closed, before the lock is let go of.
     pub(super) full: bool,
     /// Records without a key should go elsewhere from now on.
     pub(super) switch: bool,
@@ -174,20 +194,24 @@ impl Intake {
             }
             let placed = open.place(record, timestamp);
             let len = placed.encoded_len();
-            match open.fit(len, s.spare.len()) {
-                Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
-                Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
-                Fit::No => {
-                    let waiting = self.full(len, s.limits, s.growth, s.entry, s.pool);
-                    if route == Route::Sticky {
+            let mut fit = open.fit(len, s.spare.len());
+            if matches!(fit, Fit::No) {
+                match self.grow_or_close(len, s.limits, s.growth, s.entry, s.pool) {
+                    Full::Grown(waiting) | Full::Closed(waiting) if route == Route::Sticky => {
                         self.sticky_bytes = 0;
                         return Append::Switch(waiting);
                     }
-                    if self.open.is_some() {
-                        return Append::Grown(waiting);
-                    }
-                    notice = Notice::Closed(waiting, None);
+                    Full::Grown(waiting) => return Append::Grown(waiting),
+                    Full::Closed(waiting) => notice = Notice::Closed(waiting, None),
+                    Full::Already => {}
                 }
+                fit = self.open.as_ref().map_or(Fit::No, |open| open.fit(len, s.spare.len()));
+            }
+            match fit {
+                Fit::Yes => return self.push((placed, len), timestamp, route, s, notice),
+                Fit::NeedsChunks(n) => return Append::NeedsChunks(n),
+                // It is closed.
+                Fit::No => {}
             }
         }
         self.begin(record, timestamp, route, s, notice)
@@ -247,7 +271,7 @@ impl Intake {
         let completion = open.completion().clone();
         let full = open.is_full();
         if full {
-            let waiting = self.full(0, s.limits, s.growth, s.entry, s.pool);
+            let waiting = self.grow_or_close(0, s.limits, s.growth, s.entry, s.pool).waiting();
             let untold = match notice {
                 Notice::Begun(at) | Notice::Closed(_, Some(at)) => Some(at),
                 Notice::Closed(_, None) | Notice::Nothing => None,
@@ -258,27 +282,34 @@ impl Intake {
         Append::Done { completion, index, notice, switch }
     }
 
-    /// The open batch is full, or would be with a record of `len` bytes: it grows on until the sender comes for it, or it is
-    /// closed. How many full batches wait now.
+    /// The open batch is full, or would be with a record of `len` bytes: it grows on, as long as the sender has not come for
+    /// the one before it, or would not have come for the last one so soon; or it is closed.
     #[cold]
-    pub(super) fn full(
+    pub(super) fn grow_or_close(
         &mut self,
         len: usize,
         limits: SizeLimits,
         growth: Growth,
         entry: &PartitionEntry,
         pool: &Arc<MemoryPool>,
-    ) -> usize {
-        let open = match &mut self.open {
-            Some(_) if !self.outgrew && entry.closed.lock().is_empty() => None,
-            Some(open) => open.grow(len, limits.batch_size, growth).then_some(open),
-            None => None,
+    ) -> Full {
+        let pays = growth.most > 0 && (self.outgrew || !entry.closed.lock().is_empty());
+        let grows = |open: &mut OpenBatch| pays && open.grow(len, limits.batch_size, growth);
+        let Some(open) = self.open.as_mut().and_then(|open| grows(open).then_some(open)) else {
+            return Full::Closed(self.close_open(pool, &entry.closed));
         };
-        let Some(open) = open else { return self.close_open(pool, &entry.closed) };
         let (broker, bytes) = open.pace();
+        if bytes == 0 {
+            return Full::Already;
+        }
         pool.pace.queued(broker, bytes);
         entry.batch_began(1);
-        entry.closed.lock().ripen(open.ripe())
+        Full::Grown(entry.closed.lock().ripen(open.ripen()))
+    }
+
+    /// Bytes of the open batch, header included.
+    pub(super) fn wire_len(&self) -> usize {
+        self.open.as_ref().map_or(0, OpenBatch::wire_len)
     }
 
     /// How many closed batches wait now; none where there was no open one.

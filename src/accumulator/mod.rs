@@ -48,6 +48,7 @@ use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
+use closed::Taken;
 use memory::MemoryPool;
 use owner::UnseenLog;
 use seal::Sealer;
@@ -90,17 +91,27 @@ fn gathering(settings: &Settings) -> Gathering {
     let batches = |bytes: usize| bytes / settings.batch_size.max(1);
     let compresses = settings.compression.codec() != CompressionType::None;
     let least = if compresses { 1 } else { batches(WORTH_SENDING).clamp(1, MAX_GATHER) };
-    let grows = grown(settings) > settings.batch_size;
-    let most = if grows { batches(WORTH_GROWING).max(least) } else { least };
+    let grows = largest_batch(settings) > settings.batch_size;
+    let worth_it = WORTH_GROWING.min(settings.buffer_memory / SHARE);
+    let most = if grows { batches(worth_it).max(least) } else { least };
     Gathering { batch_size: settings.batch_size.max(1), least, most }
 }
 
-/// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy, and not so
-/// far that a few batches hold all the memory.
-fn grown(settings: &Settings) -> usize {
+/// Neither a batch that grows nor what a request gathers holds more than this part of `buffer.memory`.
+const SHARE: usize = 16;
+
+/// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy.
+fn largest_batch(settings: &Settings) -> usize {
     let compresses = settings.compression.codec() != CompressionType::None;
-    let most = if compresses { 0 } else { settings.batch_max_size.min(settings.buffer_memory / 16) };
+    let most = if compresses { 0 } else { settings.batch_max_size.min(settings.buffer_memory / SHARE) };
     most.max(settings.batch_size)
+}
+
+/// What taking a partition's front batch brought.
+pub(crate) enum Take {
+    Batch(Batch),
+    NoRoom,
+    Nothing,
 }
 
 /// Where ended batches with callbacks go. The body comes along: its memory is held until the callbacks have run.
@@ -159,7 +170,11 @@ impl RecordAccumulator {
         };
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            limits: SizeLimits { batch_size: settings.batch_size, raw_cap, grown: grown(&settings) },
+            limits: SizeLimits {
+                batch_size: settings.batch_size,
+                raw_cap,
+                largest: largest_batch(&settings),
+            },
             longest_record: settings.buffer_memory.saturating_sub(batch_overhead) / chunk_size * chunk_size,
             batch_overhead,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
@@ -371,13 +386,23 @@ impl RecordAccumulator {
         self.settings.linger
     }
 
-    /// Takes the front batch, compressing it if nobody has; a batch whose codec panicked is failed and the next one
-    /// taken.
+    /// The front batch, whatever its size.
     pub(crate) fn take(&self, entry: &PartitionEntry) -> Option<Batch> {
+        match self.take_within(entry, usize::MAX) {
+            Take::Batch(batch) => Some(batch),
+            Take::NoRoom | Take::Nothing => None,
+        }
+    }
+
+    /// Takes the front batch, compressing it if nobody has; a batch whose codec panicked is failed and the next one
+    /// taken. `room`: an open one that has more bytes stays, since nobody could tell before how many it would have.
+    pub(crate) fn take_within(&self, entry: &PartitionEntry, room: usize) -> Take {
         loop {
-            let batch = match entry.take(&self.pool)? {
-                Ok(sealed) => sealed,
-                Err(closed) => match self.sealer.seal(closed) {
+            let batch = match entry.take(room, &self.pool) {
+                Taken::Empty | Taken::NotYet => return Take::Nothing,
+                Taken::TooLarge => return Take::NoRoom,
+                Taken::Sealed(batch) => batch,
+                Taken::Raw(closed) => match self.sealer.seal(closed) {
                     Ok(sealed) => {
                         self.learn_ratio(entry, &sealed);
                         sealed
@@ -391,7 +416,7 @@ impl RecordAccumulator {
             self.unfinished.taken(batch.records);
             // Who waits from now on need not tell anybody.
             batch.completion.set_urgent();
-            return Some(batch);
+            return Take::Batch(batch);
         }
     }
 
@@ -435,6 +460,9 @@ impl RecordAccumulator {
         // Before anybody can see the outcome, as in `end`: who does finds the records no longer pending.
         if batch.completion.outcome().is_none() {
             self.unfinished.taken_ended(batch.records);
+        }
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            entry.acknowledge(batch.raw_len);
         }
         self.end(entry, batch, outcome)
     }
@@ -507,9 +535,10 @@ impl RecordAccumulator {
         self.settings.batch_size
     }
 
-    /// Bytes on the wire that no batch of more than one record exceeds.
+    /// Bytes on the wire that no batch of several records exceeds.
+    #[cfg(test)]
     pub(crate) fn largest_batch(&self) -> usize {
-        self.limits.grown
+        self.limits.largest
     }
 
     pub(crate) fn delivery_timeout(&self) -> Duration {

@@ -53,7 +53,7 @@ impl RecordAccumulator {
         helps: impl FnOnce() -> bool,
     ) {
         if quick.full {
-            self.close_full(entry, intake, helps());
+            self.fill_up(entry, intake, helps());
         } else {
             drop(intake);
         }
@@ -63,8 +63,9 @@ impl RecordAccumulator {
     }
 
     #[cold]
-    fn close_full(&self, entry: &Arc<PartitionEntry>, mut intake: MutexGuard<'_, Intake>, helps: bool) {
-        let waiting = intake.full(0, self.limits, self.growth(entry), entry, &self.pool);
+    fn fill_up(&self, entry: &Arc<PartitionEntry>, mut intake: MutexGuard<'_, Intake>, helps: bool) {
+        let growth = self.growth(entry);
+        let waiting = intake.grow_or_close(0, self.limits, growth, entry, &self.pool).waiting();
         drop(intake);
         self.announce(entry, Notice::Closed(waiting, None), helps);
     }

@@ -309,9 +309,10 @@ pub(super) fn memory(settings: &Settings, notes: &mut Notes) -> Result<Memory, E
 /// Who has set how large a batch is full has said how large it is at most, too.
 fn batches(settings: &Settings, notes: &mut Notes) -> Result<(usize, usize), Error> {
     let batch = settings.int::<usize>(BATCH)?.max(1);
-    let largest = settings.int::<usize>(LARGEST_BATCH)?.max(1);
+    let largest = settings.int::<usize>(LARGEST_BATCH)?;
     match (settings.has(BATCH), settings.has(LARGEST_BATCH)) {
         (true, false) => Ok((batch, batch)),
+        _ if largest == 0 => Ok((batch, batch)),
         _ if largest >= batch => Ok((batch, largest)),
         (true, true) => {
             let message = format!("{largest} is less than {BATCH}={batch}; raise it or lower {BATCH}");

@@ -72,12 +72,13 @@ impl ProducerConfig {
         self.max_in_flight
     }
 
-    /// Most bytes that records of one partition are gathered to, at least 1.
+    /// How many bytes of records of one partition make a full batch, at least 1.
     pub fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    /// How far a full batch grows on until the broker can take it; at least [`batch_size`](Self::batch_size).
+    /// How far a full batch grows on until the broker can take it, where nothing else forbids it; at least
+    /// [`batch_size`](Self::batch_size).
     pub fn batch_max_size(&self) -> usize {
         self.batch_max_size
     }

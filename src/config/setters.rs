@@ -138,10 +138,11 @@ impl ProducerConfigBuilder {
         self.typed("max.in.flight.requests.per.connection", int(max_in_flight_requests_per_connection))
     }
 
-    /// Most bytes that records of one partition are gathered to before they are sent.
+    /// How many bytes of records of one partition make a full batch, which is sent.
     ///
     /// 0 to 2,147,483,647 bytes. Default: 16,384. Bigger batches cost fewer requests and compress better, and take memory
-    /// only as they fill. A record that is bigger goes alone; 0 sends each record alone. With a codec it bounds the
+    /// only as they fill. Set, it is the most that a batch holds, and a record that is bigger goes alone; 0 sends each record
+    /// alone. Unset, a full batch may grow: [`batch_max_size`](Self::batch_max_size). With a codec it bounds the
     /// estimated compressed size. Cannot exceed `buffer.memory`.
     ///
     /// Java: `batch.size`.
@@ -151,11 +152,12 @@ impl ProducerConfigBuilder {
 
     /// How far a batch that is full grows on until the broker can take it.
     ///
-    /// 0 to 2,147,483,647 bytes. Default: 262,144, or [`batch_size`](Self::batch_size) where that is set, which is then the most
-    /// that any batch holds, as in Java. As long as requests keep up with the records, batches are sent when they hold
-    /// `batch.size` bytes and nothing grows; when they do not, they are sent as fast as before, with more in each. Takes memory
-    /// only as batches grow; at most a sixteenth of `buffer.memory`, and `max.request.size`. Without effect with a codec. If the
-    /// broker finds a batch too large (`max.message.bytes` of the topic), it is split, and batches of that partition grow no more.
+    /// 0 to 2,147,483,647 bytes; 0: not at all. Default: 262,144, or [`batch_size`](Self::batch_size) where that is set, which
+    /// is then the most that any batch holds, as in Java. As long as requests keep up with the records, batches are sent when
+    /// they hold `batch.size` bytes and nothing grows; when they do not, more is sent in each. Takes memory only as batches grow;
+    /// at most a sixteenth of `buffer.memory`, and `max.request.size`. Without effect with a codec, and with `acks=0`, where
+    /// nobody would say that a batch is too large. A partition's batches grow step by step, to twice what its broker has
+    /// acknowledged; if it finds one too large (`max.message.bytes` of the topic), that is split, and none there grows any more.
     ///
     /// Key: `batch.max.size`, as KIP-782 names it; Java has none.
     pub fn batch_max_size(self, batch_max_size: usize) -> Self {

@@ -245,6 +245,9 @@ impl Engine {
             sent.parcel.last_error = Some(error);
         }
         let number = sent.partition;
+        if facts.several_records && matches!(answer, Answer::Code(ErrorCode::MESSAGE_TOO_LARGE)) {
+            partition.entry.stop_growing();
+        }
         match judge(answer, facts) {
             Verdict::Delivered | Verdict::Duplicate => return self.delivered(sent, None, None, now),
             Verdict::Retry { proof, bump } => self.retry(sent, answer, proof, bump, now),

@@ -13,7 +13,7 @@ use super::metadata::TopicId;
 use super::node::{Link, Node, NodeId, Sent, What};
 use super::parcel::Parcel;
 use super::transaction::May;
-use crate::accumulator::{Load, Peek};
+use crate::accumulator::{Load, Peek, Take};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::header::begin_request;
@@ -90,7 +90,7 @@ impl Engine {
         }
         let waits = node.ready.iter().map(|number| {
             let partition = self.partitions.get(*number as usize)?.as_deref()?;
-            let patient = partition.lane.retries().is_empty();
+            let patient = partition.lane.retries().is_empty() && !partition.hurried;
             self.acc.may_wait(&partition.entry, now).filter(|_| patient)
         });
         let all = waits.reduce(|a, b| a.zip(b).map(|((a, n), (b, m))| (a.min(b), n + m))).flatten();
@@ -188,10 +188,15 @@ impl Engine {
             },
             Gate::New => {
                 let Peek::Ready { len, .. } = acc.peek(&partition.entry, now) else { return Next::Nothing };
-                if !first && len.unwrap_or_else(|| acc.largest_batch()) > room {
+                let room = if first { usize::MAX } else { room };
+                if len.is_some_and(|len| len > room) {
                     return Next::NoRoom;
                 }
-                let Some(batch) = acc.take(&partition.entry) else { return Next::Nothing };
+                let batch = match acc.take_within(&partition.entry, room) {
+                    Take::Batch(batch) => batch,
+                    Take::NoRoom => return Next::NoRoom,
+                    Take::Nothing => return Next::Nothing,
+                };
                 let deadline = clock::deadline(batch.created, timeout);
                 let mut parcel = Parcel::new(batch, deadline);
                 partition.lane.enlist(&mut parcel);

@@ -29,8 +29,10 @@ impl Flow {
         let since = *self.since.get_or_insert(now);
         let time = now.saturating_duration_since(since);
         if time >= WINDOW {
-            let current = self.bytes as f64 * (GATHERS_FOR.as_secs_f64() / time.as_secs_f64());
-            self.expected = (self.expected + current as usize) / 2;
+            let current = (self.bytes as f64 * (GATHERS_FOR.as_secs_f64() / time.as_secs_f64())) as usize;
+            // What was before a pause says nothing.
+            let before = if time < 2 * WINDOW { self.expected } else { current };
+            self.expected = (before + current) / 2;
             (self.since, self.bytes) = (Some(now), 0);
         }
         self.expected
@@ -56,13 +58,24 @@ mod tests {
         }
         assert!((290_000..=300_000).contains(&flow.expected(now)));
         assert!((290_000..=300_000).contains(&flow.expected(now + MS / 2)), "too soon to tell");
-        // A pause, after which nothing is known.
-        now += Duration::from_secs(1);
-        flow.expected(now);
         for _ in 0..10 {
             now += MS;
             flow.expected(now);
         }
+        assert!(flow.expected(now) < 1000);
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_expected() {
+        let mut flow = Flow::default();
+        let mut now = crate::clock::now();
+        flow.expected(now);
+        for _ in 0..10 {
+            flow.add(1_000_000);
+            now += MS;
+            flow.expected(now);
+        }
+        now += Duration::from_secs(3600);
         assert!(flow.expected(now) < 1000);
     }
 }

@@ -19,7 +19,7 @@
 //! silence.rs   brokers that stopped answering         stall.rs      brokers that take nothing more
 //! transaction/ transactions and their coordinators
 //! identity.rs  producer id and epoch                   backoff.rs    waits, randomness
-//! recycled.rs  lists that are used again
+//! flow.rs      how fast records come                   recycled.rs  lists that are used again
 //! account.rs   metrics, events, times
 //! ```
 
@@ -307,6 +307,9 @@ impl Engine {
         }
         for number in pending.hurried.drain(..) {
             self.hurried_at = Some(now);
+            if let Some(partition) = self.partition(number) {
+                partition.hurried = true;
+            }
             self.evaluate(number, now);
         }
         if std::mem::take(&mut pending.sweep) {

@@ -28,6 +28,8 @@ pub(crate) struct Partition {
     /// Repeats wait until then.
     pub(super) backoff_until: Option<Instant>,
     pub(super) leaderless: Leaderless,
+    /// Somebody waits for a record that may stand behind others: nothing here waits for company.
+    pub(super) hurried: bool,
     /// When it is to be looked at next.
     timer: Option<Instant>,
 }
@@ -40,7 +42,8 @@ impl Partition {
             leaderless.set(true, clock::now());
         }
         let lane = Lane::default();
-        Self { entry, leader, lane, queued: false, backoff_until: None, leaderless, timer: None }
+        let (queued, hurried, backoff_until, timer) = (false, false, None, None);
+        Self { entry, leader, lane, queued, backoff_until, leaderless, hurried, timer }
     }
 
     /// Whether something of it waits or is under way.
@@ -126,6 +129,10 @@ impl Engine {
     /// Expires what is too old, and puts the partition into its leader's list if it can send.
     pub(super) fn evaluate(&mut self, number: u32, now: Instant) {
         let front = self.expire(number, now);
+        if let (Peek::Empty | Peek::Lingering { .. }, Some(partition)) = (front, self.partition(number)) {
+            // What somebody waited for has left.
+            partition.hurried = false;
+        }
         let mut found = self.look(number, front, now);
         if matches!(found, Found::Unwanted) {
             self.drop_unsent(number);

@@ -65,7 +65,6 @@ impl Engine {
                 partition.backoff_until = None;
                 acc.split(&entry, &parcel.batch, handles);
                 entry.observe_ratio(1.0);
-                entry.stop_growing();
             }
             Err(problem) => {
                 let error = Error::new(ErrorKind::Internal, format!("cannot split a batch: {problem}"))

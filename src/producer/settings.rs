@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::accumulator;
-use crate::config::{MetadataRecoveryStrategy, ProducerConfig};
+use crate::config::{Acks, MetadataRecoveryStrategy, ProducerConfig};
 use crate::driver::{Resolver, SocketSettings};
 use crate::engine::{Address, Backoff, EngineSettings, MetadataSettings, TransactionSettings};
 use crate::error::Error;
@@ -42,9 +42,14 @@ pub(super) fn patience(config: &ProducerConfig) -> Duration {
 
 /// `adaptive`: whether the partitioner lets the sticky choice look at queues.
 pub(super) fn accumulator(config: &ProducerConfig, adaptive: bool) -> accumulator::Settings {
+    let batch_max_size = match config.acks() {
+        // Nobody would say that a batch is too large for the broker: its records would be lost.
+        Acks::None => 0,
+        Acks::Leader | Acks::All => config.batch_max_size().min(config.max_request_size()),
+    };
     accumulator::Settings {
         batch_size: config.batch_size(),
-        batch_max_size: config.batch_max_size().min(config.max_request_size()),
+        batch_max_size,
         linger: config.linger(),
         buffer_memory: config.buffer_memory(),
         broker_share: config.buffer_memory_per_broker_ratio(),

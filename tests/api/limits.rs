@@ -123,6 +123,19 @@ fn batches_that_grow_while_a_broker_is_slow_fit_into_requests_and_nothing_is_los
 }
 
 #[test]
+fn with_small_requests_small_batches_share_them_still() {
+    let cluster = MockCluster::builder().topic("t", 100).start().unwrap();
+    let producer = open(lingering(&cluster).max_request_size(200_000));
+    producer.send(ProducerRecord::new("t", b"x").partition(0)).unwrap().get().unwrap();
+    let before = cluster.stats().produce_requests;
+    let handles = (0..100).flat_map(|at| send_numbers(&producer, "t", at, 0..1)).collect::<Vec<_>>();
+    producer.flush().unwrap();
+    all_delivered(&handles);
+    let requests = cluster.stats().produce_requests - before;
+    assert!(requests < 5, "{requests} requests");
+}
+
+#[test]
 fn batches_of_a_megabyte_over_a_thousand_partitions_fit_into_the_default_memory() {
     let cluster = MockCluster::builder().brokers(3).topic("t", 1000).start().unwrap();
     let producer = open(lingering(&cluster).batch_size(1 << 20).max_request_size(2 << 20));

@@ -11,6 +11,13 @@ fn grows_to(batch_max_size: usize) -> Settings {
     Settings { batch_max_size, ..settings() }
 }
 
+/// The broker has taken batches of any size.
+fn growing(settings: Settings) -> Rig {
+    let rig = Rig::one(settings);
+    rig.partitions[0].acknowledge(1 << 20);
+    rig
+}
+
 fn put(rig: &Rig, records: usize) {
     (0..records).for_each(|_| rig.put(100).detach());
 }
@@ -30,7 +37,7 @@ fn take_all(rig: &Rig) -> Vec<usize> {
 
 #[test]
 fn a_sender_that_keeps_up_gets_batches_of_the_usual_size() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 1);
     let mut taken = Vec::new();
     for _ in 0..5 {
@@ -44,7 +51,7 @@ fn a_sender_that_keeps_up_gets_batches_of_the_usual_size() {
 
 #[test]
 fn behind_a_full_batch_the_next_one_grows() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 8 + 40);
     assert_eq!(take_all(&rig), [8, 40]);
     rig.assert_clean();
@@ -52,7 +59,7 @@ fn behind_a_full_batch_the_next_one_grows() {
 
 #[test]
 fn it_grows_to_its_limit_and_then_the_next_one_does() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 400);
     let counts = take_all(&rig);
     assert_eq!(counts[0], 8);
@@ -63,7 +70,7 @@ fn it_grows_to_its_limit_and_then_the_next_one_does() {
 
 #[test]
 fn what_has_outgrown_its_size_once_grows_at_once_the_next_time_as_long_as_it_pays() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 50);
     assert_eq!(take_all(&rig), [8, 42]);
     put(&rig, 30);
@@ -79,7 +86,7 @@ fn what_has_outgrown_its_size_once_grows_at_once_the_next_time_as_long_as_it_pay
 
 #[test]
 fn a_full_batch_is_announced_and_taken_though_it_takes_more() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 30);
     take_all(&rig);
     rig.notified();
@@ -101,7 +108,7 @@ fn without_room_to_grow_no_batch_exceeds_its_size() {
         Settings { compression: Compression::new(CompressionType::Lz4), ..grows_to(8192) },
         Settings { buffer_memory: 16 * 1024, ..grows_to(8192) },
     ] {
-        let rig = Rig::one(settings);
+        let rig = growing(settings);
         assert_eq!(rig.acc.largest_batch(), 1024);
         put(&rig, 60);
         rig.acc.signals.sweep();
@@ -115,7 +122,7 @@ fn without_room_to_grow_no_batch_exceeds_its_size() {
 
 #[test]
 fn large_records_share_a_batch_that_grows_and_none_exceeds_it() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     for len in [3000, 3000, 3000, 500, 7000, 9000, 100, 100] {
         rig.put(len).detach();
     }
@@ -137,8 +144,57 @@ fn take_all_of_any_size(rig: &Rig) -> Vec<u32> {
 }
 
 #[test]
+fn batches_grow_step_by_step_from_what_the_broker_has_taken() {
+    let rig = Rig::one(grows_to(32 << 10));
+    put(&rig, 100);
+    assert!(take_all(&rig).iter().all(|n| *n == 8), "nothing is known of the broker");
+    let mut largest = Vec::new();
+    for _ in 0..4 {
+        put(&rig, 300);
+        largest.extend(take_all(&rig).into_iter().max());
+    }
+    // Twice as much each time, but for what is over at the end.
+    assert!(largest.windows(2).all(|w| w[1] > w[0] && w[1] <= 2 * w[0] + 8), "{largest:?}");
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
+fn a_large_record_is_one_batch_of_the_backlog_wherever_it_goes() {
+    for target in [Target::Partition(0), Target::Sticky] {
+        let rig = growing(grows_to(32 << 10));
+        (0..6).for_each(|_| rig.append(target, &[7; 1500], Wait::Never).unwrap().detach());
+        // One is closed, the other five and what may come are in the one that grows.
+        assert_eq!(rig.partitions[0].backlog(), 7, "{target:?}");
+        rig.finish();
+        rig.assert_clean();
+    }
+}
+
+#[test]
+fn an_open_batch_is_taken_only_where_there_is_room_for_it() {
+    let rig = growing(grows_to(8192));
+    put(&rig, 48);
+    assert_eq!(
+        rig.take().map(|batch| {
+            rig.succeed(0, &batch);
+            batch.records
+        }),
+        Some(8)
+    );
+    let len = 61 + 40 * 109;
+    assert!(matches!(rig.acc.take_within(&rig.partitions[0], len - 200), Take::NoRoom));
+    put(&rig, 1);
+    let Take::Batch(batch) = rig.acc.take_within(&rig.partitions[0], len + 200) else { panic!("it fits") };
+    assert_eq!(batch.records, 41);
+    rig.succeed(0, &batch);
+    drop(batch);
+    rig.assert_clean();
+}
+
+#[test]
 fn a_partition_whose_batch_was_too_large_for_the_broker_grows_none_any_more() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 48);
     assert_eq!(take_all(&rig), [8, 40]);
     rig.partitions[0].stop_growing();
@@ -150,7 +206,7 @@ fn a_partition_whose_batch_was_too_large_for_the_broker_grows_none_any_more() {
 
 #[test]
 fn a_batch_that_has_grown_weighs_as_many_for_the_sticky_choice() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 8 * 6 + 1);
     // One closed, one that was full five times by now.
     assert_eq!(rig.partitions[0].backlog(), 6);
@@ -163,6 +219,7 @@ fn a_batch_that_has_grown_weighs_as_many_for_the_sticky_choice() {
 #[test]
 fn records_without_a_key_move_on_each_time_a_batch_is_full() {
     let rig = Rig::new(grows_to(32 << 10), &[Some(1), Some(1), Some(1)]);
+    rig.partitions.iter().for_each(|p| p.acknowledge(1 << 20));
     for _ in 0..3000 {
         rig.append(Target::Sticky, &[7; 100], Wait::Never).unwrap().detach();
     }
@@ -174,7 +231,7 @@ fn records_without_a_key_move_on_each_time_a_batch_is_full() {
 
 #[test]
 fn a_flush_gets_what_has_grown_too() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     put(&rig, 30);
     let generation = rig.acc.unfinished.flush();
     assert_eq!(take_all(&rig), [8, 22]);
@@ -183,8 +240,26 @@ fn a_flush_gets_what_has_grown_too() {
 }
 
 #[test]
+fn where_records_come_fast_a_second_full_batch_waits_as_the_first_does() {
+    let rig = growing(grows_to(8192));
+    let waits = || rig.acc.may_wait(&rig.partitions[0], now()).map(|(_, batches)| batches);
+    put(&rig, 9);
+    assert_eq!(waits(), Some(1));
+    put(&rig, 8);
+    assert_eq!(waits(), None, "it takes a request of its own");
+    rig.acc.signals.gather_for(1 << 20);
+    assert_eq!(waits(), Some(2));
+    put(&rig, 10);
+    assert_eq!(waits(), Some(3));
+    rig.acc.signals.gather_for(0);
+    assert_eq!(waits(), None);
+    rig.finish();
+    rig.assert_clean();
+}
+
+#[test]
 fn an_old_batch_grows_no_more() {
-    let rig = Rig::one(grows_to(8192));
+    let rig = growing(grows_to(8192));
     let mut chunks = Vec::new();
     rig.acc.pool.try_take(NO_LEADER, Ask::from(1), &mut chunks).unwrap();
     let created = now();

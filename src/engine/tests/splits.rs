@@ -60,7 +60,29 @@ fn a_topic_that_takes_no_batch_that_has_grown_gets_none_any_more() {
         });
         story.all_acked(ms(1000));
     }
-    assert_eq!(story.metrics().batches_split, 1);
+    assert!(story.metrics().batches_split <= 1);
+    assert!(story.batches(0).iter().any(|batch| batch.bytes > 2000), "they grow");
+    story.audit();
+}
+
+/// What is repeated after an attempt without an answer cannot be split, and so must not be larger than the broker takes.
+#[test]
+fn a_batch_that_grew_is_not_too_large_when_its_first_attempt_had_no_answer() {
+    let mut story = Story::going(|s| {
+        s.acc.batch_size = 1000;
+        s.acc.batch_max_size = 16_000;
+        s.acc.linger = ms(5);
+        s.cluster.max_message_bytes = 4000;
+        s.engine.max_in_flight = 1;
+    });
+    story.fault(produce().delay(ms(50)));
+    (0..100).for_each(|_| {
+        story.send_sized(0, 100);
+    });
+    story.pass(ms(20));
+    let doubt = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+    story.fault(Fault::on(ApiKey::PRODUCE).topic("t").partition(0).error_before(doubt));
+    story.all_acked(ms(9000));
     story.audit();
 }
 

@@ -64,6 +64,7 @@ fn streaming() -> Story {
     Story::going(|s| {
         s.acc.batch_size = 1000;
         s.acc.batch_max_size = 100_000;
+        s.acc.buffer_memory = 16 << 20;
         s.acc.linger = ms(50);
         s.engine.idempotent = false;
         s.engine.max_in_flight = 100;
@@ -71,17 +72,16 @@ fn streaming() -> Story {
 }
 
 #[test]
-fn where_records_come_fast_what_fills_up_while_a_request_is_under_way_shares_the_next_one() {
+fn requests_gather_more_while_records_come_fast_and_no_longer() {
     let mut story = streaming();
-    let often = Duration::from_micros(10);
-    stream(&mut story, 3000, often);
-    let before = story.requests(ApiKey::PRODUCE);
-    story.fault(produce().delay(ms(20)));
-    stream(&mut story, 4000, often);
-    let requests = story.requests(ApiKey::PRODUCE) - before;
-    // Every second batch would be 64, and the wire takes its time.
-    assert!(requests <= 50, "{requests} requests for four hundred batches of the usual size");
+    assert!(!story.world.acc.signals.is_fast());
+    stream(&mut story, 5000, Duration::from_micros(8));
+    assert!(story.world.acc.signals.is_fast(), "{}", story.world.acc.signals.gather());
     story.all_acked(ms(200));
+    story.pass(ms(20));
+    story.send(0);
+    story.all_acked(ms(200));
+    assert!(!story.world.acc.signals.is_fast(), "{}", story.world.acc.signals.gather());
     story.audit();
 }
 
@@ -99,6 +99,52 @@ fn where_they_do_not_a_partitions_second_full_batch_does_not_wait() {
     story.pass(ms(10));
     assert!(story.requests(ApiKey::PRODUCE) - before >= 2, "not before the first one is answered");
     story.all_acked(ms(200));
+    story.audit();
+}
+
+#[test]
+fn small_batches_share_a_request_though_they_might_have_grown() {
+    for batch_max_size in [0, 20_000] {
+        let mut story = Story::going(|s| {
+            s.brokers = 1;
+            s.acc.batch_size = 1000;
+            s.acc.batch_max_size = batch_max_size;
+            s.acc.linger = ms(5);
+            s.engine.max_request_size = 20_000;
+        });
+        let before = story.requests(ApiKey::PRODUCE);
+        (0..3).for_each(|partition| drop(story.send(partition)));
+        story.all_acked(ms(100));
+        assert_eq!(story.requests(ApiKey::PRODUCE) - before, 1, "batch.max.size {batch_max_size}");
+        story.audit();
+    }
+}
+
+/// A full batch that waits for company does not let those wait who wait for what stands behind it.
+#[test]
+fn who_waits_for_a_record_behind_a_full_batch_ends_the_wait() {
+    let mut story = Story::going(|s| {
+        s.acc.batch_size = 1000;
+        s.acc.linger = ms(200);
+    });
+    for waits in [true, false] {
+        story.fault(produce().delay(ms(300)));
+        // The first is under way for long; the next fills a batch when the last comes, which is in the open one.
+        story.send_sized(0, 900);
+        story.send_sized(0, 900);
+        story.pass(ms(10));
+        let last = story.send_sized(0, 900);
+        let before = story.requests(ApiKey::PRODUCE);
+        if waits {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let waiting = std::pin::Pin::new(&mut story.ledger.entered[last].handle);
+            assert!(std::future::Future::poll(waiting, &mut context).is_pending());
+        }
+        story.pass(ms(10));
+        let left = story.requests(ApiKey::PRODUCE) - before;
+        assert_eq!(left, if waits { 2 } else { 0 });
+        story.all_acked(ms(1000));
+    }
     story.audit();
 }
 
