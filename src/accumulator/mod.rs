@@ -535,6 +535,14 @@ impl RecordAccumulator {
         self.settings.batch_size
     }
 
+    /// No batch counts any more, for the sticky choice or for the pace.
+    #[cfg(test)]
+    pub(crate) fn is_settled(&self) -> bool {
+        let topics = self.topics.each();
+        let no_backlog = topics.iter().flat_map(|topic| topic.known()).all(|entry| entry.backlog() == 0);
+        no_backlog && self.pool.pace.is_idle()
+    }
+
     /// Bytes on the wire that no batch of several records exceeds.
     #[cfg(test)]
     pub(crate) fn largest_batch(&self) -> usize {

@@ -387,6 +387,9 @@ impl Sim {
         if metrics.buffer_available_bytes != metrics.buffer_total_bytes || metrics.records_pending != 0 {
             return Err(format!("memory or records are missing: {metrics:?}"));
         }
+        if !self.world.acc.is_settled() {
+            return Err("a batch still counts".into());
+        }
         let violations = self.world.cluster.violations();
         if !violations.is_empty() {
             return Err(format!("the cluster objects: {violations:?}"));

@@ -113,7 +113,9 @@ fn small_batches_share_a_request_though_they_might_have_grown() {
             s.engine.max_request_size = 20_000;
         });
         let before = story.requests(ApiKey::PRODUCE);
-        (0..3).for_each(|partition| drop(story.send(partition)));
+        for partition in 0..3 {
+            story.send(partition);
+        }
         story.all_acked(ms(100));
         assert_eq!(story.requests(ApiKey::PRODUCE) - before, 1, "batch.max.size {batch_max_size}");
         story.audit();
