@@ -21,6 +21,7 @@ mod memory;
 mod owner;
 mod pace;
 mod seal;
+mod settings;
 mod short_cut;
 mod signals;
 mod sticky;
@@ -36,7 +37,8 @@ pub(crate) use cache::TopicLease;
 pub(crate) use chunks::Body;
 pub(crate) use destination::Target;
 pub(crate) use entry::{PartitionEntry, Peek};
-pub(crate) use signals::{Gathering, Load, Pending, Signals};
+pub(crate) use settings::Settings;
+pub(crate) use signals::{Load, Pending, Signals};
 pub(crate) use topics::{NoTopic, TopicEntry, TopicSnapshot};
 pub(crate) use unfinished::Unfinished;
 
@@ -44,7 +46,6 @@ use crate::delivery::{BatchCompletion, Outcome, OwnerRef, PendingCallbacks, Spli
 use crate::error::{Error, ErrorKind};
 use crate::metrics::{Event, Metrics, MetricsSnapshot, nanos};
 use crate::partitioner::PartitionInfo;
-use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, OnceLock, ProcessCounter, RwLock};
@@ -53,59 +54,6 @@ use memory::MemoryPool;
 use owner::UnseenLog;
 use seal::Sealer;
 use topics::TopicTable;
-
-/// What the accumulator is told; see the configuration keys of the same names.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) batch_size: usize,
-    pub(crate) batch_max_size: usize,
-    pub(crate) linger: Duration,
-    pub(crate) buffer_memory: usize,
-    pub(crate) broker_share: f64,
-    pub(crate) delivery_timeout: Duration,
-    pub(crate) compression: Compression,
-    pub(crate) adaptive: bool,
-}
-
-/// Chunks are this large, unless batches are smaller.
-const CHUNK_SIZE: usize = 16 * 1024;
-/// The smallest chunk: less would cost more in lists than it saves in bytes.
-const MIN_CHUNK_SIZE: usize = 256;
-/// What a batch takes besides its bytes: its completion, its places in queues and in a request, and what allocators add.
-const BATCH_OVERHEAD: usize = 1024;
-/// In larger chunks it is lost in the 16 MiB that there may be beyond `buffer.memory`.
-const OVERHEAD_COUNTS_BELOW: usize = 4096;
-/// With a codec a batch may hold this many times `batch.size` before compression.
-const RAW_CAP: usize = 4;
-
-/// Requests of so many bytes are large enough: larger ones cost hardly less a byte.
-const WORTH_SENDING: usize = 128 * 1024;
-/// Not more batches than this are waited for.
-const MAX_GATHER: usize = 8;
-/// Batches that grow cost less with every byte, up to where a request leaves a core's cache.
-const WORTH_GROWING: usize = 512 * 1024;
-
-/// How many full batches make a request worth sending while another one is under way. A codec has better things to do than
-/// to wait: it compresses while they are.
-fn gathering(settings: &Settings) -> Gathering {
-    let batches = |bytes: usize| bytes / settings.batch_size.max(1);
-    let compresses = settings.compression.codec() != CompressionType::None;
-    let least = if compresses { 1 } else { batches(WORTH_SENDING).clamp(1, MAX_GATHER) };
-    let grows = largest_batch(settings) > settings.batch_size;
-    let worth_it = WORTH_GROWING.min(settings.buffer_memory / SHARE);
-    let most = if grows { batches(worth_it).max(least) } else { least };
-    Gathering { batch_size: settings.batch_size.max(1), least, most }
-}
-
-/// Neither a batch that grows nor what a request gathers holds more than this part of `buffer.memory`.
-const SHARE: usize = 16;
-
-/// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy.
-fn largest_batch(settings: &Settings) -> usize {
-    let compresses = settings.compression.codec() != CompressionType::None;
-    let most = if compresses { 0 } else { settings.batch_max_size.min(settings.buffer_memory / SHARE) };
-    most.max(settings.batch_size)
-}
 
 /// What taking a partition's front batch brought.
 pub(crate) enum Take {
@@ -154,31 +102,15 @@ pub(crate) struct RecordAccumulator {
 impl RecordAccumulator {
     pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
         static NEXT_ID: ProcessCounter = ProcessCounter::new(1);
-        let chunk_size =
-            settings.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(settings.buffer_memory).max(1);
-        // One batch of one chunk must always fit.
-        let room = settings.buffer_memory.saturating_sub(chunk_size);
-        let batch_overhead = if chunk_size < OVERHEAD_COUNTS_BELOW { BATCH_OVERHEAD.min(room) } else { 0 };
+        let (chunk_size, batch_overhead) = (settings.chunk_size(), settings.batch_overhead());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let raw_cap = if settings.compression.codec() == CompressionType::None {
-            settings.batch_size
-        } else {
-            settings
-                .batch_size
-                .saturating_mul(RAW_CAP)
-                .min((settings.buffer_memory / 8).max(settings.batch_size))
-        };
         let acc = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            limits: SizeLimits {
-                batch_size: settings.batch_size,
-                raw_cap,
-                largest: largest_batch(&settings),
-            },
+            limits: settings.limits(),
             longest_record: settings.buffer_memory.saturating_sub(batch_overhead) / chunk_size * chunk_size,
             batch_overhead,
             pool: Arc::new(MemoryPool::new(settings.buffer_memory, chunk_size, settings.broker_share)),
-            signals: Signals::new(gathering(&settings)),
+            signals: Signals::new(settings.gathering()),
             unfinished: Unfinished::default(),
             topics: TopicTable::default(),
             sealer: Sealer::new(settings.compression, cores),

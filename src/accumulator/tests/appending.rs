@@ -1,5 +1,6 @@
 //! One thread: which record goes into which batch of which partition, and what it takes of the memory.
 
+use super::super::settings::MIN_CHUNK_SIZE;
 use super::*;
 
 #[test]
