@@ -51,7 +51,7 @@ pub(crate) struct PartitionEntry {
     ratio: AtomicU32,
     /// The same with a margin, as a batch's size is estimated by: each record looks at it.
     expected: AtomicU32,
-    /// The most bytes of records that the broker has acknowledged in one batch.
+    /// The most bytes of records that the broker has acknowledged in one batch since it was last slow to.
     acknowledged: AtomicUsize,
     /// The broker has found a batch too large.
     too_large: AtomicBool,
@@ -176,10 +176,15 @@ impl PartitionEntry {
     }
 
     /// The broker has taken a batch of so many bytes.
-    pub(super) fn acknowledge(&self, bytes: usize) {
+    pub(crate) fn acknowledge(&self, bytes: usize) {
         if bytes > self.acknowledged.load(Ordering::Relaxed) {
             self.acknowledged.fetch_max(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// A batch took long: larger ones might take longer than requests may. What grows begins anew.
+    pub(crate) fn took_long(&self) {
+        self.acknowledged.store(0, Ordering::Relaxed);
     }
 
     /// A batch was too large for the broker: none grows any more.

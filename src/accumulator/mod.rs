@@ -393,9 +393,6 @@ impl RecordAccumulator {
         if batch.completion.outcome().is_none() {
             self.unfinished.taken_ended(batch.records);
         }
-        if matches!(outcome, Outcome::Delivered { .. }) {
-            entry.acknowledge(batch.raw_len);
-        }
         self.end(entry, batch, outcome)
     }
 

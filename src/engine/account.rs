@@ -197,6 +197,12 @@ impl Travels {
         self.left = Some(now);
     }
 
+    /// How long its attempts have taken up to now.
+    pub(super) fn in_flight(&self, now: Instant) -> Duration {
+        let current = self.left.map(|left| now.saturating_duration_since(left));
+        self.in_flight + current.unwrap_or_default()
+    }
+
     pub(super) fn come_back(&mut self, now: Instant) {
         if let Some(left) = self.left.take() {
             self.in_flight += now.saturating_duration_since(left);

@@ -85,6 +85,30 @@ fn requests_gather_more_while_records_come_fast_and_no_longer() {
     story.audit();
 }
 
+/// Five requests of large batches on a slow line would take longer than requests may.
+#[test]
+fn where_answers_take_long_nothing_grows() {
+    for (delay, grows) in [(ms(1), true), (ms(60), false)] {
+        let mut story = Story::going(|s| {
+            s.acc.batch_size = 1000;
+            s.acc.batch_max_size = 16_000;
+            s.acc.linger = ms(5);
+            s.engine.request_timeout = ms(1000);
+            s.engine.max_in_flight = 1;
+        });
+        story.fault(produce().delay(delay).times(1000));
+        for _ in 0..6 {
+            (0..100).for_each(|_| {
+                story.send_sized(0, 90);
+            });
+            story.all_acked(ms(5000));
+        }
+        let grew = story.batches(0).iter().any(|batch| batch.bytes > 2000);
+        assert_eq!(grew, grows, "{delay:?}");
+        story.audit();
+    }
+}
+
 #[test]
 fn where_they_do_not_a_partitions_second_full_batch_does_not_wait() {
     let mut story = streaming();
