@@ -244,11 +244,13 @@ impl RecordAccumulator {
     /// Whether full batches of this partition grow on.
     pub(super) fn growth(&self, entry: &PartitionEntry) -> Growth {
         let SizeLimits { batch_size, largest, .. } = self.limits;
-        if largest <= batch_size {
+        let most = if largest > batch_size { entry.grows_to(batch_size) } else { 0 };
+        // Without a look at the clock.
+        if most == 0 {
             return Growth::NONE;
         }
         Growth {
-            most: entry.grows_to(batch_size).min(largest.saturating_sub(BATCH_HEADER_LEN)),
+            most: most.min(largest.saturating_sub(BATCH_HEADER_LEN)),
             begun_since: clock::now().checked_sub(self.settings.delivery_timeout / GROWS_FOR),
         }
     }

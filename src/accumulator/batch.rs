@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::budget::Waited;
 use super::chunks::{Body, ChunkList};
 use super::memory::{Chunk, MemoryPool};
+use super::pace::Pace;
 use crate::delivery::BatchCompletion;
 use crate::protocol::record::{
     BATCH_HEADER_LEN, CompressionType, PlacedRecord, ROOM_BEHIND, RecordBody, SmallRecord,
@@ -255,11 +256,12 @@ impl OpenBatch {
         true
     }
 
-    /// Of which broker it is, and how many bytes have come that the pace has not heard of; it hears of them now.
-    pub(super) fn pace(&mut self) -> (i32, usize) {
+    /// Tells the pace of what is full and it has not heard of; so many bytes.
+    pub(super) fn tell(&mut self, pace: &Pace) -> usize {
         let bytes = self.len - self.paced;
         self.paced = self.len;
-        (self.chunks.leader(), bytes)
+        pace.queued(self.chunks.leader(), bytes);
+        bytes
     }
 
     /// How many batches it would have been by now, the last not full.

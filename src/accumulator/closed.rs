@@ -1,7 +1,7 @@
 //! A partition's batches that take no more records, in order, until the sender takes them; and a note of the open one behind
 //! them, where that is full and grows on until then.
 //!
-//! Pure but for the pace, which is told what comes and goes. In a lock of its own: the sender looks here many times for each
+//! Pure but for the pace, which is told what goes. In a lock of its own: the sender looks here many times for each
 //! batch, and the application threads that append meanwhile have nothing to do with it until their batch is full. Must not
 //! know brokers, nor the open batch itself.
 

@@ -1,7 +1,8 @@
 //! Where records enter a partition: its open batch, in the partition's lock, the one lock of a steady-state `send`.
 //!
-//! Pure: `now` comes in as an argument, waiting and memory are the caller's. What is full goes to `closed`, whose lock is
-//! taken inside this one then, so that batches stand there in their order. Must not know brokers.
+//! Pure but for the pace, which is told what is full: `now` comes in as an argument, waiting and memory are the caller's.
+//! What is full goes to `closed`, whose lock is taken inside this one then, so that batches stand there in their order. Must not
+//! know brokers.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +88,7 @@ pub(super) enum Full {
 }
 
 impl Full {
-    /// How many full batches wait that the sender was not told of.
+    /// How many full batches wait; none that the sender was not told of.
     pub(super) fn waiting(self) -> usize {
         match self {
             Self::Closed(waiting) | Self::Grown(waiting) => waiting,
@@ -298,11 +299,9 @@ impl Intake {
         let Some(open) = self.open.as_mut().and_then(|open| grows(open).then_some(open)) else {
             return Full::Closed(self.close_open(pool, &entry.closed));
         };
-        let (broker, bytes) = open.pace();
-        if bytes == 0 {
+        if open.tell(&pool.pace) == 0 {
             return Full::Already;
         }
-        pool.pace.queued(broker, bytes);
         entry.batch_began(1);
         Full::Grown(entry.closed.lock().ripen(open.ripen()))
     }
@@ -316,8 +315,7 @@ impl Intake {
     #[cold]
     pub(super) fn close_open(&mut self, pool: &Arc<MemoryPool>, closed: &Mutex<ClosedBatches>) -> usize {
         let Some(mut open) = self.open.take() else { return 0 };
-        let (broker, bytes) = open.pace();
-        pool.pace.queued(broker, bytes);
+        open.tell(&pool.pace);
         self.outgrew = open.turns() > 2;
         closed.lock().push(open.close(pool))
     }

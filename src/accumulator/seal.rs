@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::batch::{Batch, ClosedBatch};
 use crate::error::{Error, ErrorKind};
+use crate::protocol::record::CodecError;
 use crate::protocol::record::compression::{Compression, Compressor};
-use crate::protocol::record::{CodecError, CompressionType};
 use crate::sync::Mutex;
 
 /// A codec's state and the buffer it writes into.
@@ -45,7 +45,7 @@ pub(crate) struct Sealer {
 impl Sealer {
     pub(crate) fn new(compression: Compression, cores: usize) -> Self {
         let mut idle = Vec::new();
-        if compression.codec() != CompressionType::None {
+        if compression.compresses() {
             idle.resize_with(cores.saturating_sub(1).max(1), Workbench::default);
         }
         Self {
@@ -60,7 +60,7 @@ impl Sealer {
     /// Whether there is anything to do.
     #[inline]
     pub(crate) fn compresses(&self) -> bool {
-        self.compression.codec() != CompressionType::None
+        self.compression.compresses()
     }
 
     /// Sender thread.

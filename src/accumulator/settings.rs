@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::batch::SizeLimits;
 use super::signals::Gathering;
-use crate::protocol::record::CompressionType;
 use crate::protocol::record::compression::Compression;
 
 /// See the configuration keys of the same names.
@@ -42,10 +41,6 @@ const WORTH_GROWING: usize = 512 * 1024;
 const SHARE: usize = 16;
 
 impl Settings {
-    pub(super) fn compresses(&self) -> bool {
-        self.compression.codec() != CompressionType::None
-    }
-
     pub(super) fn chunk_size(&self) -> usize {
         self.batch_size.clamp(MIN_CHUNK_SIZE, CHUNK_SIZE).min(self.buffer_memory).max(1)
     }
@@ -60,7 +55,7 @@ impl Settings {
 
     pub(super) fn limits(&self) -> SizeLimits {
         let batch_size = self.batch_size;
-        let raw_cap = if self.compresses() {
+        let raw_cap = if self.compression.compresses() {
             batch_size.saturating_mul(RAW_CAP).min((self.buffer_memory / 8).max(batch_size))
         } else {
             batch_size
@@ -70,7 +65,11 @@ impl Settings {
 
     /// How far a full batch grows. With a codec there is something to do for it instead while the sender is busy.
     fn largest_batch(&self) -> usize {
-        let most = if self.compresses() { 0 } else { self.batch_max_size.min(self.buffer_memory / SHARE) };
+        let most = if self.compression.compresses() {
+            0
+        } else {
+            self.batch_max_size.min(self.buffer_memory / SHARE)
+        };
         most.max(self.batch_size)
     }
 
@@ -78,7 +77,8 @@ impl Settings {
     /// than to wait: it compresses while they are.
     pub(super) fn gathering(&self) -> Gathering {
         let batch_size = self.batch_size.max(1);
-        let least = if self.compresses() { 1 } else { (WORTH_SENDING / batch_size).clamp(1, MAX_GATHER) };
+        let least =
+            if self.compression.compresses() { 1 } else { (WORTH_SENDING / batch_size).clamp(1, MAX_GATHER) };
         let grows = self.largest_batch() > self.batch_size;
         let worth_it = WORTH_GROWING.min(self.buffer_memory / SHARE);
         let most = if grows { (worth_it / batch_size).max(least) } else { least };

@@ -157,7 +157,8 @@ impl ProducerConfigBuilder {
     /// they hold `batch.size` bytes and nothing grows; when they do not, more is sent in each. Takes memory only as batches grow;
     /// at most a sixteenth of `buffer.memory`, and `max.request.size`. Without effect with a codec, and with `acks=0`, where
     /// nobody would say that a batch is too large. A partition's batches grow step by step, to twice what its broker has
-    /// acknowledged, and only while it does so within a 32nd of `request.timeout.ms`; if it finds one too large (`max.message.bytes` of the topic), that is split, and none there grows any more.
+    /// acknowledged, and only while it does so within a 32nd of `request.timeout.ms`; if it finds one too large
+    /// (`max.message.bytes` of the topic), that is split, and none there grows any more.
     ///
     /// Key: `batch.max.size`, as KIP-782 names it; Java has none.
     pub fn batch_max_size(self, batch_max_size: usize) -> Self {

@@ -120,7 +120,7 @@ impl Engine {
             let completion = acc.new_completion(&entry).ok_or("the producer is gone")?;
             let mut compressed = Vec::new();
             let compression = acc.compression();
-            let smaller = compression.codec() != CompressionType::None
+            let smaller = compression.compresses()
                 && compressor.compress(compression, std::iter::once(&piece.raw[..]), &mut compressed).is_ok()
                 && compressed.len() < piece.raw.len();
             let (codec, bytes) = if smaller {

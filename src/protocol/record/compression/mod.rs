@@ -180,6 +180,11 @@ impl Compression {
         self.codec
     }
 
+    /// Whether there is one.
+    pub(crate) fn compresses(self) -> bool {
+        self.codec != CompressionType::None
+    }
+
     /// The level, if one was chosen.
     pub const fn level(self) -> Option<i32> {
         self.level
